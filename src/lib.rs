@@ -1,0 +1,3 @@
+//! A local suppression cache of a Notion CRM: webhooks in, rows out.
+//!
+//! The way of one event, and who may import whom, is told in `ARCHITECTURE.md`.

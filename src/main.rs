@@ -1,0 +1,3 @@
+//! The `suppressd` program.
+
+fn main() {}
