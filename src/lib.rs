@@ -1,3 +1,6 @@
 //! A local suppression cache of a Notion CRM: webhooks in, rows out.
 //!
 //! The way of one event, and who may import whom, is told in `ARCHITECTURE.md`.
+
+pub mod clock;
+pub mod model;

@@ -1,0 +1,8 @@
+//! Plain data that every stage speaks of; nothing here does anything to the world.
+
+pub mod entry;
+pub mod event;
+pub mod id;
+pub mod key;
+pub mod page;
+pub mod verdict;

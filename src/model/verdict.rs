@@ -1,0 +1,106 @@
+//! The answer to «may I push this company?», and what it rests on.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    id::PageId,
+    key::{Candidate, Key, Strength},
+};
+
+/// The answer itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// The CRM holds it: do not push.
+    Suppressed,
+    /// The CRM does not hold it, and that is proven recently enough.
+    Clear,
+    /// What is known is older than was asked for: find out, or do not push.
+    Stale,
+}
+
+impl Answer {
+    /// Returns the word for people and machines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Suppressed => "suppressed",
+            Self::Clear => "clear",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// How firmly a suppressed company is to be left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Firmness {
+    /// Its status is in the hard list: do not touch.
+    Hard,
+    /// It is in the pipeline: it may be updated.
+    Soft,
+}
+
+/// An answer with its reasons.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The answer.
+    pub verdict: Answer,
+    /// In one sentence, why; says what to do where the answer is `stale`.
+    pub reason: String,
+    /// The entry that a key met, if one did.
+    pub matched: Option<Match>,
+    /// The instant up to which the answer is proven; `None` where nothing was ever proven.
+    pub fresh_as_of: Option<DateTime<Utc>>,
+    /// Every key that was looked up, in order of trust.
+    pub candidates: Vec<Candidate>,
+}
+
+/// The entry that one of the candidates met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Match {
+    /// The key.
+    pub key: Key,
+    /// How surely the key names one company.
+    pub strength: Strength,
+    /// Whether its status is in the hard list.
+    pub firmness: Firmness,
+    /// The CRM's status.
+    pub status: String,
+    /// The company's name in the CRM.
+    pub company_name: Option<String>,
+    /// The page that holds the key; `None` where another program wrote the row and named no page.
+    pub page: Option<PageId>,
+    /// The page's address.
+    pub page_url: Option<String>,
+    /// Which door brought the row: `webhook`, `sweep` or `replay`; `other` where another program wrote it.
+    pub synced_from: String,
+    /// When the row stops to count, unless it is confirmed before; `None` where that cannot be read.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// What a caller knows of a company; every field is optional.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Company {
+    /// A canonical key, or several as in the CRM's property.
+    pub key: Option<String>,
+    /// A host name.
+    pub domain: Option<String>,
+    /// A web address.
+    pub website: Option<String>,
+    /// A number at Companies House.
+    pub companies_house: Option<String>,
+    /// A Crunchbase slug or address.
+    pub crunchbase: Option<String>,
+    /// A `PitchBook` id or address.
+    pub pitchbook: Option<String>,
+    /// An organisation at GitHub.
+    pub github_org: Option<String>,
+    /// A repository at GitHub.
+    pub github_repo: Option<String>,
+    /// The company's name.
+    pub name: Option<String>,
+    /// Where the company is.
+    pub location: Option<String>,
+}
