@@ -3,4 +3,7 @@
 //! The way of one event, and who may import whom, is told in `ARCHITECTURE.md`.
 
 pub mod clock;
+mod files;
+pub mod lifecycle;
+pub mod metrics;
 pub mod model;
