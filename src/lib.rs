@@ -3,6 +3,7 @@
 //! The way of one event, and who may import whom, is told in `ARCHITECTURE.md`.
 
 pub mod clock;
+pub mod config;
 pub mod derive;
 mod files;
 pub mod lifecycle;
