@@ -9,3 +9,4 @@ mod files;
 pub mod lifecycle;
 pub mod metrics;
 pub mod model;
+pub mod notion;

@@ -1,0 +1,418 @@
+//! A complete scan of one data source, past the cap on a query.
+//!
+//! One query gives at most 10,000 rows; at the cap the rows just end, and every page of results says `incomplete`
+//! (QDS, CL 2026-04-20). The way past it is Notion's own (COOK, SDK:src/helpers.ts): rows come in the order of their
+//! creation, which never changes, and where a window ends at the cap, the next one starts **at** the creation time of
+//! its last row. Creation times are floored to the minute (REC), so the windows overlap by the rows of that minute,
+//! which are left out by their ids. More rows in one minute than the cap cannot be scanned, and that is said.
+//!
+//! A cursor that is no longer taken (its lifetime is unknown, CL 2026-04-22) is the same case: the scan goes on with a
+//! window from the last row.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    model::{
+        id::{DataSourceId, PageId},
+        page::Snapshot,
+    },
+    notion::{Notion, NotionError, Priority, Query, QueryPage, Window},
+};
+
+/// Notion's bound on a page of results (QDS).
+const PAGE_SIZE: u8 = 100;
+
+/// So many refused cursors in a row, without a new row between them, are given up on.
+const REFUSED_CURSORS_MAX: u8 = 3;
+
+/// A scan under way.
+#[derive(Debug)]
+pub struct Scan<N> {
+    notion: N,
+    data_source: DataSourceId,
+    archived: bool,
+    priority: Priority,
+    state: State,
+    overlap: Overlap,
+    refused_cursors: u8,
+}
+
+/// Rows that the scan came to, each row once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Those that could be read.
+    pub snapshots: Vec<Snapshot>,
+    /// Those that are to be fetched one by one.
+    pub unread: Vec<PageId>,
+}
+
+/// Why a scan does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// Notion's cap hides rows, and there is no later row to go on from.
+    #[error("more rows than one query gives were created at {}: Notion shows only the first of them", described(*.0))]
+    Stuck(Option<DateTime<Utc>>),
+    /// A query failed. To ask for the next batch again goes on where it stood.
+    #[error("cannot read the rows of the data source")]
+    Notion(#[from] NotionError),
+}
+
+fn described(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "an unknown time".to_owned(), |at| at.to_rfc3339())
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    At(Place),
+    Stuck(Option<DateTime<Utc>>),
+    Done,
+}
+
+/// Where to ask on.
+#[derive(Debug, Clone, Default)]
+struct Place {
+    /// The creation time that the window starts at; `None` for the first one.
+    since: Option<DateTime<Utc>>,
+    cursor: Option<String>,
+    /// Whether any page of results of this window spoke of the cap.
+    capped: bool,
+}
+
+impl<N: Notion> Scan<N> {
+    /// Returns a scan of the rows of `data_source`: of the `archived` ones, or of the others (QDS gives never both).
+    pub fn new(notion: N, data_source: DataSourceId, archived: bool, priority: Priority) -> Self {
+        Self {
+            notion,
+            data_source,
+            archived,
+            priority,
+            state: State::At(Place::default()),
+            overlap: Overlap::default(),
+            refused_cursors: 0,
+        }
+    }
+
+    /// Asks for the next rows: `None` once every row was given. A batch may be empty.
+    ///
+    /// After an error nothing is lost: the next call asks the same again. A call that is dropped loses nothing either.
+    pub async fn next(&mut self) -> Result<Option<Batch>, ScanError> {
+        let place = match &self.state {
+            State::At(place) => place.clone(),
+            State::Stuck(at) => return Err(ScanError::Stuck(*at)),
+            State::Done => return Ok(None),
+        };
+        match self.notion.query(&self.query(&place), self.priority).await {
+            Ok(results) if results.next_cursor.is_some() && results.next_cursor == place.cursor => {
+                Err(NotionError::Unreadable("the cursor does not move on".to_owned()).into())
+            }
+            Ok(results) => Ok(Some(self.take(&place, results))),
+            Err(NotionError::CursorRefused) if self.refused_cursors < REFUSED_CURSORS_MAX => {
+                self.refused_cursors += 1;
+                // The rows up to the newest one were given; those of its minute are known by id.
+                self.state = State::At(Place { since: self.overlap.newest, ..Place::default() });
+                Ok(Some(Batch::default()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn query(&self, place: &Place) -> Query {
+        Query {
+            data_source: self.data_source,
+            window: place.since.map_or(Window::Everything, Window::CreatedSince),
+            archived: self.archived,
+            cursor: place.cursor.clone(),
+            page_size: PAGE_SIZE,
+        }
+    }
+
+    /// Takes the rows that are new, and finds out where to go on.
+    fn take(&mut self, place: &Place, results: QueryPage) -> Batch {
+        let batch = self.overlap.leave_out(results.snapshots, results.unread);
+        if !(batch.snapshots.is_empty() && batch.unread.is_empty()) {
+            self.refused_cursors = 0;
+        }
+        let capped = place.capped || results.capped;
+        let newest = self.overlap.newest;
+        self.state = match results.next_cursor {
+            Some(cursor) => State::At(Place { since: place.since, cursor: Some(cursor), capped }),
+            None if !capped => State::Done,
+            None if newest > place.since => State::At(Place { since: newest, ..Place::default() }),
+            None => State::Stuck(newest),
+        };
+        batch
+    }
+}
+
+/// The rows that a window from the newest creation time on would give once more. Only the ids of that minute are
+/// kept, so that memory does not grow with the data source.
+#[derive(Debug, Default)]
+struct Overlap {
+    newest: Option<DateTime<Utc>>,
+    given: HashSet<PageId>,
+}
+
+impl Overlap {
+    fn leave_out(&mut self, snapshots: Vec<Snapshot>, unread: Vec<PageId>) -> Batch {
+        // Looked up before a newer row clears the ids, and kept after it: when these were created is unknown.
+        let unread: Vec<PageId> = unread.into_iter().filter(|id| !self.given.contains(id)).collect();
+        let snapshots = snapshots.into_iter().filter(|snapshot| self.is_new(snapshot)).collect();
+        self.given.extend(&unread);
+        Batch { snapshots, unread }
+    }
+
+    fn is_new(&mut self, snapshot: &Snapshot) -> bool {
+        let created = Some(snapshot.page.created_time);
+        if created > self.newest {
+            self.newest = created;
+            self.given.clear();
+        }
+        created < self.newest || self.given.insert(snapshot.page.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use crate::model::page::{Page, Parent, Schema, View};
+
+    use super::*;
+    use crate::model::id::TableId;
+
+    /// A Notion with one data source, which caps, repeats the minute of a window and fails on demand.
+    #[derive(Debug, Clone)]
+    struct Fake {
+        /// The minute in which each row was created, ascending.
+        minutes: Arc<Vec<u32>>,
+        /// Rows by number that queries give without their content.
+        unread: Arc<HashSet<usize>>,
+        cap: usize,
+        page_size: usize,
+        /// What to answer instead, by the number of the request.
+        failures: Arc<Mutex<Vec<(usize, NotionError)>>>,
+        asked: Arc<Mutex<Vec<Query>>>,
+    }
+
+    fn fake(minutes: Vec<u32>, cap: usize, page_size: usize) -> Fake {
+        Fake {
+            minutes: Arc::new(minutes),
+            unread: Arc::default(),
+            cap,
+            page_size,
+            failures: Arc::default(),
+            asked: Arc::default(),
+        }
+    }
+
+    fn at(minute: u32) -> DateTime<Utc> {
+        let start: DateTime<Utc> = "2026-09-01T10:00:00Z".parse().unwrap();
+        start + TimeDelta::minutes(minute.into())
+    }
+
+    fn id(row: usize) -> PageId {
+        PageId::from_uuid(Uuid::from_u128(u128::try_from(row).unwrap()))
+    }
+
+    fn data_source() -> DataSourceId {
+        DataSourceId::from_uuid(Uuid::from_u128(7))
+    }
+
+    fn snapshot(row: usize, minute: u32) -> Snapshot {
+        let page = Page {
+            id: id(row),
+            parent: Parent::DataSource(data_source()),
+            created_time: at(minute),
+            last_edited_time: at(minute),
+            in_trash: false,
+            is_archived: false,
+            url: None,
+            properties: Vec::new(),
+        };
+        Snapshot { page, observed_at: at(0), view: View::Query }
+    }
+
+    impl Fake {
+        fn failing(self, failures: Vec<(usize, NotionError)>) -> Self {
+            *self.failures.lock().unwrap() = failures;
+            self
+        }
+
+        fn answer(&self, query: &Query) -> Result<QueryPage, NotionError> {
+            let request = self.asked.lock().unwrap().len();
+            self.asked.lock().unwrap().push(query.clone());
+            let mut failures = self.failures.lock().unwrap();
+            if let Some(index) = failures.iter().position(|(failing, _)| *failing == request) {
+                return Err(failures.swap_remove(index).1);
+            }
+            let rows = self.minutes.iter().copied().enumerate();
+            let window: Vec<_> = match query.window {
+                Window::Everything => rows.collect(),
+                Window::CreatedSince(since) => rows.filter(|(_, minute)| at(*minute) >= since).collect(),
+                Window::EditedSince(_) => panic!("a scan goes by creation"),
+            };
+            let from = query.cursor.as_ref().map_or(0, |cursor| cursor.parse().unwrap());
+            let capped = window.len() > self.cap;
+            let end = window.len().min(self.cap);
+            let to = end.min(from + self.page_size);
+            let (unread, read): (Vec<_>, Vec<_>) =
+                window[from..to].iter().partition(|(row, _)| self.unread.contains(row));
+            Ok(QueryPage {
+                snapshots: read.into_iter().map(|(row, minute)| snapshot(row, minute)).collect(),
+                unread: unread.into_iter().map(|(row, _)| id(row)).collect(),
+                next_cursor: (to < end).then(|| to.to_string()),
+                capped,
+            })
+        }
+    }
+
+    impl Notion for Fake {
+        async fn page(&self, _id: PageId, _priority: Priority) -> Result<Snapshot, NotionError> {
+            Err(NotionError::NotFound)
+        }
+
+        async fn schemas(&self, _table: TableId, _priority: Priority) -> Result<Vec<Schema>, NotionError> {
+            Err(NotionError::NotFound)
+        }
+
+        async fn query(&self, query: &Query, _priority: Priority) -> Result<QueryPage, NotionError> {
+            self.answer(query)
+        }
+    }
+
+    /// Scans to the end, going on after every failure, and returns each id given and each error met.
+    async fn scan(fake: &Fake) -> (Vec<PageId>, Vec<ScanError>) {
+        let mut scan = Scan::new(fake.clone(), data_source(), false, Priority::Sweep);
+        let (mut ids, mut errors) = (Vec::new(), Vec::new());
+        while errors.len() < 10 {
+            match scan.next().await {
+                Ok(None) => break,
+                Ok(Some(batch)) => {
+                    ids.extend(batch.snapshots.iter().map(|snapshot| snapshot.page.id));
+                    ids.extend(batch.unread);
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        ids.sort_unstable();
+        (ids, errors)
+    }
+
+    fn all(rows: usize) -> Vec<PageId> {
+        (0..rows).map(id).collect()
+    }
+
+    #[tokio::test]
+    async fn every_row_behind_the_cap_comes_once() {
+        let fake = fake((0..25).collect(), 10, 3);
+        let (ids, errors) = scan(&fake).await;
+        assert_eq!(ids, all(25));
+        assert!(errors.is_empty(), "{errors:?}");
+        let asked = fake.asked.lock().unwrap();
+        let mut windows: Vec<_> = asked.iter().map(|query| query.window).collect();
+        windows.dedup();
+        assert_eq!(windows, [Window::Everything, Window::CreatedSince(at(9)), Window::CreatedSince(at(18))]);
+        assert!(asked.iter().all(|query| query.page_size == 100 && !query.archived));
+    }
+
+    #[tokio::test]
+    async fn a_window_that_cannot_advance_is_said() {
+        let (ids, errors) = scan(&fake([vec![0; 5], vec![1; 20]].concat(), 10, 4)).await;
+        assert_eq!(ids, all(15));
+        assert!(matches!(errors.as_slice(), [ScanError::Stuck(Some(stuck)), ..] if *stuck == at(1)), "{errors:?}");
+        assert!(errors.iter().all(|error| matches!(error, ScanError::Stuck(_))), "{errors:?}");
+    }
+
+    #[tokio::test]
+    async fn rows_without_content_are_named_and_do_not_move_the_window() {
+        let mut fake = fake((0..25).collect(), 10, 3);
+        fake.unread = Arc::new([0, 9, 11, 24].into());
+        let (ids, errors) = scan(&fake).await;
+        assert_eq!(ids, all(25));
+        assert!(errors.is_empty(), "{errors:?}");
+    }
+
+    #[tokio::test]
+    async fn rows_that_nobody_can_place_in_time_are_said_to_be_stuck() {
+        let mut fake = fake(vec![0; 5], 3, 3);
+        fake.unread = Arc::new((0..5).collect());
+        let (ids, errors) = scan(&fake).await;
+        assert_eq!(ids, all(3));
+        assert!(matches!(errors.as_slice(), [ScanError::Stuck(None), ..]), "{errors:?}");
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_and_the_scan_goes_on_from_there() {
+        let failure = NotionError::RateLimited { retry_after: std::time::Duration::from_secs(1) };
+        let fake = fake((0..9).collect(), 100, 3).failing(vec![(1, failure), (3, NotionError::NotFound)]);
+        let (ids, errors) = scan(&fake).await;
+        assert_eq!(ids, all(9));
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        let cursors: Vec<_> = fake.asked.lock().unwrap().iter().map(|query| query.cursor.clone()).collect();
+        let cursors: Vec<_> = cursors.iter().map(Option::as_deref).collect();
+        assert_eq!(cursors, [None, Some("3"), Some("3"), Some("6"), Some("6")]);
+    }
+
+    #[tokio::test]
+    async fn a_refused_cursor_begins_a_window_at_the_last_row() {
+        let fake = fake(vec![0, 1, 1, 1, 2, 3], 100, 2).failing(vec![(1, NotionError::CursorRefused)]);
+        let (ids, errors) = scan(&fake).await;
+        assert_eq!(ids, all(6));
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!(fake.asked.lock().unwrap()[2].window, Window::CreatedSince(at(1)));
+    }
+
+    #[tokio::test]
+    async fn cursors_that_are_refused_again_and_again_are_given_up_on() {
+        let refusals = (0..40).filter(|n| n % 2 == 1).map(|n| (n, NotionError::CursorRefused)).collect();
+        let fake = fake(vec![0; 6], 100, 2).failing(refusals);
+        let mut scan = Scan::new(fake.clone(), data_source(), false, Priority::Sweep);
+        let mut given = 0;
+        let error = loop {
+            match scan.next().await {
+                Ok(batch) => given += batch.unwrap().snapshots.len(),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, ScanError::Notion(NotionError::CursorRefused)), "{error:?}");
+        assert_eq!((given, fake.asked.lock().unwrap().len()), (2, 8));
+    }
+
+    #[tokio::test]
+    async fn a_cursor_that_does_not_move_on_is_an_error() {
+        let mut scan = Scan::new(fake((0..4).collect(), 100, 0), data_source(), true, Priority::Sweep);
+        assert!(scan.next().await.is_ok());
+        let error = scan.next().await.unwrap_err();
+        assert!(matches!(error, ScanError::Notion(NotionError::Unreadable(_))), "{error:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_scan_gives_every_row_once_or_says_that_it_is_stuck(
+            mut minutes in prop::collection::vec(0_u32..12, 0..60),
+            cap in 1_usize..20,
+            page_size in 1_usize..7,
+            refused in prop::collection::hash_set(1_usize..30, 0..4),
+        ) {
+            minutes.sort_unstable();
+            let rows = minutes.len();
+            let crowded = (0..12).any(|minute| minutes.iter().filter(|other| **other == minute).count() >= cap);
+            let refusals = refused.into_iter().map(|n| (n, NotionError::CursorRefused)).collect();
+            let fake = fake(minutes, cap, page_size).failing(refusals);
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (ids, errors) = runtime.block_on(scan(&fake));
+            let is_stuck = errors.iter().any(|error| matches!(error, ScanError::Stuck(_)));
+            let mut once = ids.clone();
+            once.dedup();
+            prop_assert_eq!(&ids, &once, "a row came twice");
+            prop_assert!(crowded || !is_stuck, "stuck with at most {} rows a minute", cap - 1);
+            prop_assert!(is_stuck || ids == all(rows), "{:?} of {}", ids, rows);
+        }
+    }
+}
