@@ -10,3 +10,4 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod model;
 pub mod notion;
+pub mod store;

@@ -1,0 +1,100 @@
+//! The cache in rows: pages, claims, published entries and their history.
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    model::{
+        entry::{CachedPage, Change, Claim, Entry},
+        id::PageId,
+        key::{Candidate, Key},
+    },
+    store::StoreError,
+};
+
+/// Pages, claims, entries and changes.
+pub trait CacheRows {
+    /// Returns a page as it was last applied.
+    fn page(&mut self, id: PageId) -> Result<Option<CachedPage>, StoreError>;
+
+    /// Returns when a page was last seen, and nothing else of it: a lookup asks this for every key that it meets.
+    fn proof(&mut self, id: PageId) -> Result<Option<Proof>, StoreError>;
+
+    /// Inserts or replaces a page.
+    fn put_page(&mut self, page: &CachedPage) -> Result<(), StoreError>;
+
+    /// Lists pages in the order of their ids, from after `after`.
+    fn pages(&mut self, after: Option<PageId>, limit: u32) -> Result<Vec<CachedPage>, StoreError>;
+
+    /// Lists the keys that a page claims.
+    fn claims_of(&mut self, page: PageId) -> Result<Vec<Candidate>, StoreError>;
+
+    /// Replaces the claims of a page.
+    fn put_claims(&mut self, page: PageId, claims: &[Candidate]) -> Result<(), StoreError>;
+
+    /// Lists the claims on a key by pages that are rows of their source.
+    fn claims_on(&mut self, key: &Key) -> Result<Vec<Claim>, StoreError>;
+
+    /// Returns the published row of a key, whoever wrote it.
+    fn entry(&mut self, key: &Key) -> Result<Option<Published>, StoreError>;
+
+    /// Publishes an entry.
+    fn put_entry(&mut self, entry: &Entry) -> Result<(), StoreError>;
+
+    /// Takes a published entry away.
+    fn delete_entry(&mut self, key: &Key) -> Result<(), StoreError>;
+
+    /// Adds to the history.
+    fn record_change(&mut self, change: &Change) -> Result<(), StoreError>;
+
+    /// Lists the newest changes, newest first.
+    fn changes(&mut self, limit: u32) -> Result<Vec<Change>, StoreError>;
+
+    /// Counts what the cache holds.
+    fn cache_tally(&mut self, now: DateTime<Utc>) -> Result<CacheTally, StoreError>;
+}
+
+/// When a page was last seen, or missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    /// The instant before the request that showed it; for queries already set back by the lag of the index.
+    pub observed_at: DateTime<Utc>,
+    /// Since when Notion has answered 404 for it, if it does.
+    pub missing_since: Option<DateTime<Utc>>,
+}
+
+/// The cache in figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheTally {
+    /// Published entries that we stand behind.
+    pub entries: u64,
+    /// Those of them that have expired.
+    pub expired: u64,
+    /// Rows of the published table that somebody else wrote.
+    pub foreign: u64,
+    /// Pages that are rows of their source.
+    pub pages_listed: u64,
+    /// Pages that are rows of their source and claim no key.
+    pub pages_without_key: u64,
+    /// Pages for which Notion answers 404.
+    pub pages_missing: u64,
+    /// Keys that several pages claim.
+    pub keys_contested: u64,
+}
+
+/// A row of the published table. The table is shared: not every row is one of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// It reads as an entry.
+    Entry(Box<Entry>),
+    /// Somebody else wrote it, or wrote over it.
+    Foreign {
+        /// The page that it names, in whatever form.
+        page: String,
+        /// The status that it gives.
+        status: String,
+        /// The name that it gives.
+        company_name: Option<String>,
+        /// When it expires, if that can be read.
+        expires_at: Option<DateTime<Utc>>,
+    },
+}

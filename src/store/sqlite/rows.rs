@@ -1,0 +1,296 @@
+//! The rows of the cache: pages, claims, published entries, changes.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{OptionalExtension as _, Params, Row, params};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    model::{
+        entry::{CachedPage, Cause, Change, Claim, Door, Entry, STATUS_UNKNOWN, Standing},
+        id::PageId,
+        key::{Candidate, Key, Origin},
+        page::View,
+    },
+    store::{
+        CacheRows, CacheTally, Proof, Published, StoreError,
+        sqlite::{
+            SqliteRows,
+            events::parsed,
+            time::{from_isoformat, from_micros, isoformat, micros},
+            unavailable,
+        },
+    },
+};
+
+const PAGE: &str = "page.page_id, page.source, page.standing, page.last_edited_time, page.observed_at, page.view, \
+                    page.missing_since, page.url, page.mapped";
+
+impl CacheRows for SqliteRows<'_> {
+    fn page(&mut self, id: PageId) -> Result<Option<CachedPage>, StoreError> {
+        self.one(&format!("SELECT {PAGE} FROM suppressd_pages AS page WHERE page_id = ?1"), [id.to_string()], |row| {
+            page(row, 0)
+        })
+    }
+
+    fn proof(&mut self, id: PageId) -> Result<Option<Proof>, StoreError> {
+        self.one("SELECT observed_at, missing_since FROM suppressd_pages WHERE page_id = ?1", [id.to_string()], |row| {
+            Ok(Proof {
+                observed_at: from_micros(row.get(0)?),
+                missing_since: row.get::<_, Option<i64>>(1)?.map(from_micros),
+            })
+        })
+    }
+
+    fn put_page(&mut self, page: &CachedPage) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT OR REPLACE INTO suppressd_pages (page_id, source, standing, last_edited_time, observed_at, view, \
+             missing_since, url, mapped) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                page.id.to_string(),
+                page.source.to_string(),
+                page.standing.name(),
+                micros(page.last_edited_time),
+                micros(page.observed_at),
+                view_name(page.view),
+                page.missing_since.map(micros),
+                page.url,
+                json(&page.values)?,
+            ],
+        )
+        .map(drop)
+    }
+
+    fn pages(&mut self, after: Option<PageId>, limit: u32) -> Result<Vec<CachedPage>, StoreError> {
+        self.list(
+            &format!("SELECT {PAGE} FROM suppressd_pages AS page WHERE page_id > ?1 ORDER BY page_id LIMIT ?2"),
+            params![after.map(|id| id.to_string()).unwrap_or_default(), limit],
+            |row| page(row, 0),
+        )
+    }
+
+    fn claims_of(&mut self, page: PageId) -> Result<Vec<Candidate>, StoreError> {
+        self.list(
+            "SELECT canonical_key, origin FROM suppressd_claims WHERE page_id = ?1 ORDER BY canonical_key",
+            [page.to_string()],
+            |row| Ok(Candidate { key: key(row, 0)?, origin: parsed(row, 1, "origin", Origin::from_name)? }),
+        )
+    }
+
+    fn put_claims(&mut self, page: PageId, claims: &[Candidate]) -> Result<(), StoreError> {
+        self.execute("DELETE FROM suppressd_claims WHERE page_id = ?1", [page.to_string()])?;
+        for claim in claims {
+            self.execute(
+                "INSERT OR REPLACE INTO suppressd_claims (canonical_key, page_id, origin) VALUES (?1, ?2, ?3)",
+                params![claim.key.as_str(), page.to_string(), claim.origin.name()],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn claims_on(&mut self, on: &Key) -> Result<Vec<Claim>, StoreError> {
+        self.list(
+            &format!(
+                "SELECT claim.canonical_key, claim.origin, {PAGE} FROM suppressd_claims AS claim \
+                 JOIN suppressd_pages AS page ON page.page_id = claim.page_id \
+                 WHERE claim.canonical_key = ?1 AND page.standing = 'listed' ORDER BY page.page_id"
+            ),
+            [on.as_str()],
+            |row| {
+                Ok(Claim {
+                    key: key(row, 0)?,
+                    origin: parsed(row, 1, "origin", Origin::from_name)?,
+                    page: page(row, 2)?,
+                })
+            },
+        )
+    }
+
+    fn entry(&mut self, key: &Key) -> Result<Option<Published>, StoreError> {
+        self.one(
+            "SELECT notion_page_id, status, company_name, cached_at, expires_at, metadata FROM suppression_cache \
+             WHERE canonical_key = ?1",
+            [key.as_str()],
+            |row| published(row, key),
+        )
+    }
+
+    fn put_entry(&mut self, entry: &Entry) -> Result<(), StoreError> {
+        let metadata = json(&entry.metadata)?;
+        let (cached_at, expires_at) = (isoformat(entry.cached_at), isoformat(entry.expires_at));
+        let page = entry.page.to_string();
+        let values =
+            params![entry.key.as_str(), page, entry.status, entry.company_name, cached_at, expires_at, metadata];
+        // An update keeps the row's `id`, on which the pipeline may hold a reference; an upsert would use up a new one.
+        let updated = self.execute(
+            "UPDATE suppression_cache SET notion_page_id = ?2, status = ?3, company_name = ?4, cached_at = ?5, \
+             expires_at = ?6, metadata = ?7 WHERE canonical_key = ?1",
+            values,
+        )?;
+        if updated == 0 {
+            self.execute(
+                "INSERT INTO suppression_cache (canonical_key, notion_page_id, status, company_name, cached_at, \
+                 expires_at, metadata) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                values,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn delete_entry(&mut self, key: &Key) -> Result<(), StoreError> {
+        self.execute("DELETE FROM suppression_cache WHERE canonical_key = ?1", [key.as_str()]).map(drop)
+    }
+
+    fn record_change(&mut self, change: &Change) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO suppressd_changes (changed_at, canonical_key, before, after, door, cause) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                micros(change.changed_at),
+                change.key.as_str(),
+                change.from.as_ref().map(json).transpose()?,
+                change.to.as_ref().map(json).transpose()?,
+                change.cause.door.name(),
+                change.cause.id,
+            ],
+        )
+        .map(drop)
+    }
+
+    fn changes(&mut self, limit: u32) -> Result<Vec<Change>, StoreError> {
+        self.list(
+            "SELECT changed_at, canonical_key, before, after, door, cause FROM suppressd_changes \
+             ORDER BY seq DESC LIMIT ?1",
+            [limit],
+            |row| {
+                Ok(Change {
+                    changed_at: from_micros(row.get(0)?),
+                    key: key(row, 1)?,
+                    from: optional_json(row, 2)?,
+                    to: optional_json(row, 3)?,
+                    cause: Cause { door: parsed(row, 4, "door", Door::from_name)?, id: row.get(5)? },
+                })
+            },
+        )
+    }
+
+    fn cache_tally(&mut self, now: DateTime<Utc>) -> Result<CacheTally, StoreError> {
+        let tally = self.one(
+            "SELECT \
+             (SELECT count(*) FROM suppression_cache), \
+             (SELECT count(*) FROM suppression_cache WHERE expires_at <= ?1), \
+             (SELECT count(*) FROM suppression_cache AS row WHERE NOT EXISTS \
+               (SELECT 1 FROM suppressd_claims AS claim WHERE claim.canonical_key = row.canonical_key)), \
+             (SELECT count(*) FROM suppressd_pages WHERE standing = 'listed'), \
+             (SELECT count(*) FROM suppressd_pages AS page WHERE standing = 'listed' AND NOT EXISTS \
+               (SELECT 1 FROM suppressd_claims AS claim WHERE claim.page_id = page.page_id)), \
+             (SELECT count(*) FROM suppressd_pages WHERE missing_since IS NOT NULL), \
+             (SELECT count(*) FROM (SELECT 1 FROM suppressd_claims GROUP BY canonical_key HAVING count(*) > 1))",
+            [isoformat(now)],
+            |row| {
+                Ok(CacheTally {
+                    entries: row.get(0)?,
+                    expired: row.get(1)?,
+                    foreign: row.get(2)?,
+                    pages_listed: row.get(3)?,
+                    pages_without_key: row.get(4)?,
+                    pages_missing: row.get(5)?,
+                    keys_contested: row.get(6)?,
+                })
+            },
+        )?;
+        Ok(tally.unwrap_or_default())
+    }
+}
+
+impl SqliteRows<'_> {
+    pub(crate) fn execute(&self, sql: &str, values: impl Params) -> Result<u64, StoreError> {
+        let changed = self
+            .connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(values))
+            .map_err(|e| unavailable("writing", e))?;
+        Ok(changed as u64)
+    }
+
+    pub(crate) fn one<T>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row(values, read).optional())
+            .map_err(|e| unavailable("reading", e))
+    }
+
+    pub(crate) fn list<T>(
+        &self,
+        sql: &str,
+        values: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_map(values, read)?.collect())
+            .map_err(|e| unavailable("reading", e))
+    }
+}
+
+fn page(row: &Row<'_>, first: usize) -> rusqlite::Result<CachedPage> {
+    Ok(CachedPage {
+        id: parsed(row, first, "page id", |text| text.parse().ok())?,
+        source: parsed(row, first + 1, "data source id", |text| text.parse().ok())?,
+        standing: parsed(row, first + 2, "standing", Standing::from_name)?,
+        last_edited_time: from_micros(row.get(first + 3)?),
+        observed_at: from_micros(row.get(first + 4)?),
+        view: parsed(row, first + 5, "view", view_from_name)?,
+        missing_since: row.get::<_, Option<i64>>(first + 6)?.map(from_micros),
+        url: row.get(first + 7)?,
+        values: parsed(row, first + 8, "set of values", |text| serde_json::from_str(text).ok())?,
+    })
+}
+
+fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<Key> {
+    parsed(row, column, "canonical key", |text| Key::try_from(text.to_owned()).ok())
+}
+
+fn published(row: &Row<'_>, key: &Key) -> rusqlite::Result<Published> {
+    // Another program may have put anything into any column. That must not keep us from the row, nor from replacing it.
+    let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str().ok());
+    let page = text(0)?.unwrap_or_default().to_owned();
+    let status = text(1)?.unwrap_or(STATUS_UNKNOWN).to_owned();
+    let company_name = text(2)?.map(str::to_owned);
+    let cached_at = text(3)?.and_then(from_isoformat);
+    let expires_at = text(4)?.and_then(from_isoformat);
+    let metadata = text(5)?.and_then(|json| serde_json::from_str(json).ok());
+    Ok(match (page.parse(), cached_at, expires_at, metadata) {
+        (Ok(page), Some(cached_at), Some(expires_at), Some(metadata)) => {
+            let key = key.clone();
+            Published::Entry(Box::new(Entry { key, page, status, company_name, cached_at, expires_at, metadata }))
+        }
+        _ => Published::Foreign { page, status, company_name, expires_at },
+    })
+}
+
+fn json(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|e| unavailable("writing", e))
+}
+
+fn optional_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    match row.get::<_, Option<String>>(column)? {
+        None => Ok(None),
+        Some(_) => parsed(row, column, "face", |text| serde_json::from_str(text).ok()).map(Some),
+    }
+}
+
+const fn view_name(view: View) -> &'static str {
+    match view {
+        View::Page => "page",
+        View::Query => "query",
+    }
+}
+
+fn view_from_name(name: &str) -> Option<View> {
+    [View::Page, View::Query].into_iter().find(|view| view_name(*view) == name)
+}
