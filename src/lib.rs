@@ -2,10 +2,12 @@
 //!
 //! The way of one event, and who may import whom, is told in `ARCHITECTURE.md`.
 
+pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod derive;
 mod files;
+pub mod inbox;
 pub mod lifecycle;
 pub mod metrics;
 pub mod model;

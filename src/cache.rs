@@ -1,0 +1,325 @@
+//! Applying what Notion showed: the only code that writes pages, claims and entries.
+//!
+//! Webhook, sweep and replay all end in [`Cache::apply`], within a transaction of the caller, so that an event is
+//! settled in the very commit that holds what it brought about. The order of things:
+//!
+//! 1. is the sighting newer than what was applied ([`order`])?
+//! 2. the page, its values carried forward where Notion could not say them;
+//! 3. its claims;
+//! 4. for every key that it claims or claimed: who wins, and does the published row say so ([`publish`])?
+
+mod order;
+mod publish;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    cache::order::Order,
+    derive::{self, Rules, winner::HardStatuses},
+    model::{
+        entry::{CachedPage, Cause, Change, Claim, Door, Standing},
+        id::{DataSourceId, PageId},
+        key::Candidate,
+        page::{Values, View},
+    },
+    store::{Rows, Store, StoreError},
+};
+
+/// What the rules of the cache depend on.
+#[derive(Debug, Clone)]
+pub struct CacheSettings {
+    /// How long an entry counts after it was confirmed.
+    pub ttl: TimeDelta,
+    /// How far the index behind queries may trail the live page.
+    pub index_lag: TimeDelta,
+    /// How values become keys.
+    pub rules: Rules,
+}
+
+/// Applies sightings. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    settings: Arc<CacheSettings>,
+    hard: Arc<RwLock<BTreeMap<DataSourceId, HardStatuses>>>,
+}
+
+/// A page as it was seen, reduced to what the cache depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// The page.
+    pub page: PageId,
+    /// The source through which it was seen.
+    pub source: DataSourceId,
+    /// Whether it is a row of that source.
+    pub standing: Standing,
+    /// Its last edit, to the minute.
+    pub last_edited_time: DateTime<Utc>,
+    /// The instant before the request that showed it.
+    pub observed_at: DateTime<Utc>,
+    /// Where it was seen.
+    pub view: View,
+    /// Its address, for people.
+    pub url: Option<String>,
+    /// Its mapped values.
+    pub values: Values,
+}
+
+/// A page for which Notion answered 404.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Absence {
+    /// The page.
+    pub page: PageId,
+    /// The instant before the request.
+    pub observed_at: DateTime<Utc>,
+}
+
+/// What became of a sighting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Applied {
+    /// The cache did not know the page.
+    Inserted,
+    /// The page, its claims or an entry changed.
+    Updated,
+    /// Nothing changed; entries that were getting old are renewed.
+    Unchanged,
+    /// The page is no longer a row, and that is proven: its claims went.
+    Removed,
+    /// What was applied before is newer: nothing changed.
+    Stale,
+    /// A query shows something else than the page did a moment ago: the page itself must decide.
+    Doubtful,
+    /// Notion answers 404, which proves nothing: the entries stay.
+    Missing,
+}
+
+impl Applied {
+    /// Returns the word for logs and figures.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inserted => "inserted",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+            Self::Removed => "removed",
+            Self::Stale => "stale",
+            Self::Doubtful => "doubtful",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// What became of a sighting, and which entries changed by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What became of it.
+    pub applied: Applied,
+    /// The entries that changed.
+    pub changes: Vec<Change>,
+}
+
+impl From<Applied> for Outcome {
+    fn from(applied: Applied) -> Self {
+        Self { applied, changes: Vec::new() }
+    }
+}
+
+/// Pages that are derived anew in one transaction when rules or settings have changed: a few milliseconds of the writer.
+const REDERIVED_AT_ONCE: u32 = 50;
+
+/// The fact that says by which rules the entries were derived.
+const DERIVED_BY: &str = "derived_by";
+
+impl Cache {
+    /// Makes a cache that follows `settings`.
+    pub fn new(settings: CacheSettings) -> Self {
+        Self { settings: Arc::new(settings), hard: Arc::default() }
+    }
+
+    /// Learns which statuses of a source are hard.
+    pub fn learn(&self, source: DataSourceId, hard: HardStatuses) {
+        self.hard.write().unwrap_or_else(PoisonError::into_inner).insert(source, hard);
+    }
+
+    /// Returns the settings.
+    pub fn settings(&self) -> &CacheSettings {
+        &self.settings
+    }
+
+    /// Applies a sighting within the transaction of `rows`.
+    pub fn apply(
+        &self,
+        rows: &mut dyn Rows,
+        sighting: &Sighting,
+        cause: &Cause,
+        now: DateTime<Utc>,
+    ) -> Result<Outcome, StoreError> {
+        let earlier = rows.page(sighting.page)?;
+        let page = sighting.following(earlier.as_ref(), self.settings.index_lag);
+        match order::judge(earlier.as_ref(), &page, sighting, self.settings.index_lag, now) {
+            Order::Older => return Ok(Applied::Stale.into()),
+            Order::Doubtful => return Ok(Applied::Doubtful.into()),
+            Order::Newer => (),
+        }
+        let same = earlier.as_ref().is_some_and(|earlier| earlier.says_the_same_as(&page));
+        // An unchanged page is written only where an event paid for the write: it dates the live page for good.
+        if !same || sighting.view == View::Page {
+            rows.put_page(&page)?;
+        }
+        let changes = self.settle_claims(rows, &page, cause, now)?;
+        let applied = match (&earlier, page.standing) {
+            _ if same && changes.is_empty() => Applied::Unchanged,
+            (_, standing) if standing != Standing::Listed => Applied::Removed,
+            (None, _) => Applied::Inserted,
+            (Some(_), _) => Applied::Updated,
+        };
+        Ok(Outcome { applied, changes })
+    }
+
+    /// Notes that Notion answered 404 for a page. Gone and unshared look alike, so that the entries stay.
+    pub fn miss(&self, rows: &mut dyn Rows, absence: Absence, now: DateTime<Utc>) -> Result<Outcome, StoreError> {
+        let Some(mut known) = rows.page(absence.page)? else { return Ok(Applied::Missing.into()) };
+        if known.observed_at > absence.observed_at {
+            return Ok(Applied::Stale.into());
+        }
+        // Of a page that is no row any more, nothing is missed.
+        if known.standing != Standing::Listed {
+            return Ok(Applied::Unchanged.into());
+        }
+        if known.missing_since.is_none() {
+            known.missing_since = Some(now);
+            rows.put_page(&known)?;
+        }
+        Ok(Applied::Missing.into())
+    }
+
+    /// Applies the proof that a page is gone: Notion said `page.deleted`, and then 404.
+    pub fn bury(
+        &self,
+        rows: &mut dyn Rows,
+        absence: Absence,
+        cause: &Cause,
+        now: DateTime<Utc>,
+    ) -> Result<Outcome, StoreError> {
+        let Absence { page, observed_at } = absence;
+        let Some(known) = rows.page(page)? else { return Ok(Applied::Missing.into()) };
+        if known.observed_at > observed_at {
+            return Ok(Applied::Stale.into());
+        }
+        let gone = CachedPage { standing: Standing::Gone, observed_at, view: View::Page, missing_since: None, ..known };
+        rows.put_page(&gone)?;
+        Ok(Outcome { applied: Applied::Removed, changes: self.settle_claims(rows, &gone, cause, now)? })
+    }
+
+    /// Derives every entry anew from the stored values where rules or settings are not those of the last time.
+    ///
+    /// Returns the number of entries that changed. Asks Notion nothing.
+    pub async fn rederive<S: Store>(&self, store: &S, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        let derived_by = self.fingerprint();
+        if store.read(|rows| rows.fact(DERIVED_BY)).await?.as_ref() == Some(&derived_by) {
+            return Ok(0);
+        }
+        let (mut after, mut entries) = (None, 0);
+        loop {
+            let cache = self.clone();
+            let (last, changed) = store.write(move |rows| cache.rederive_some(rows, after, now)).await?;
+            entries += changed;
+            let Some(last) = last else { break };
+            after = Some(last);
+        }
+        store.write(move |rows| rows.put_fact(DERIVED_BY, &derived_by)).await?;
+        Ok(entries)
+    }
+
+    fn rederive_some(
+        &self,
+        rows: &mut dyn Rows,
+        after: Option<PageId>,
+        now: DateTime<Utc>,
+    ) -> Result<(Option<PageId>, u64), StoreError> {
+        let cause = Cause { door: Door::Settings, id: self.fingerprint() };
+        let pages = rows.pages(after, REDERIVED_AT_ONCE)?;
+        let mut changes = 0;
+        for page in &pages {
+            changes += self.settle_claims(rows, page, &cause, now)?.len() as u64;
+        }
+        Ok((pages.last().map(|page| page.id), changes))
+    }
+
+    fn fingerprint(&self) -> String {
+        let hard = self.hard.read().unwrap_or_else(PoisonError::into_inner);
+        format!("{} {:?}", self.settings.rules.fingerprint(), *hard)
+    }
+
+    /// Writes the claims of `page`, and publishes the winner of every key that it claims or claimed.
+    fn settle_claims(
+        &self,
+        rows: &mut dyn Rows,
+        page: &CachedPage,
+        cause: &Cause,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Change>, StoreError> {
+        let claims = match page.standing {
+            Standing::Listed => derive::values_candidates(&page.values, &self.settings.rules).candidates,
+            Standing::Trashed | Standing::MovedOut | Standing::Gone => Vec::new(),
+        };
+        let before = rows.claims_of(page.id)?;
+        if !same_claims(&before, &claims) {
+            rows.put_claims(page.id, &claims)?;
+        }
+        let keys: BTreeSet<_> = before.into_iter().chain(claims).map(|claim| claim.key).collect();
+        let mut changes = Vec::new();
+        for key in keys {
+            changes.extend(publish::settle(self, rows, &key, &publish::News { page: page.id, cause, now })?);
+        }
+        Ok(changes)
+    }
+
+    /// Returns whether the status of a claim's page is in the hard list of its source.
+    fn is_hard(&self, claim: &Claim) -> bool {
+        let hard = self.hard.read().unwrap_or_else(PoisonError::into_inner);
+        hard.get(&claim.page.source).is_some_and(|hard| hard.holds(&claim.page))
+    }
+}
+
+impl Sighting {
+    /// Returns the page as it would be stored after this sighting.
+    fn following(&self, earlier: Option<&CachedPage>, index_lag: TimeDelta) -> CachedPage {
+        let mut values = self.values.clone();
+        if let Some(earlier) = earlier {
+            values.carry_forward(&earlier.values);
+        }
+        CachedPage {
+            id: self.page,
+            source: self.source,
+            standing: self.standing,
+            last_edited_time: self.last_edited_time,
+            observed_at: match self.view {
+                View::Page => self.observed_at,
+                View::Query => self.observed_at - index_lag,
+            },
+            view: self.view,
+            missing_since: None,
+            url: self.url.clone(),
+            values,
+        }
+    }
+}
+
+impl CachedPage {
+    /// Returns whether both say the same of the page, whenever and wherever they were seen.
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        let dateless = |page: &Self| Self { observed_at: DateTime::UNIX_EPOCH, view: View::Page, ..page.clone() };
+        dateless(self) == dateless(other)
+    }
+}
+
+fn same_claims(before: &[Candidate], after: &[Candidate]) -> bool {
+    let by_key = |claims: &[Candidate]| -> BTreeSet<_> {
+        claims.iter().map(|claim| (claim.key.clone(), claim.origin)).collect()
+    };
+    by_key(before) == by_key(after)
+}

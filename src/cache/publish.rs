@@ -1,0 +1,116 @@
+//! One key, its winner, and the published row.
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    cache::Cache,
+    derive,
+    model::{
+        entry::{Cause, Change, Door, Entry, Face, Metadata},
+        id::PageId,
+        key::Key,
+    },
+    store::{Published, Rows, StoreError},
+};
+
+/// What made somebody look at a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct News<'a> {
+    /// The page that was seen, and is confirmed by that.
+    pub(super) page: PageId,
+    /// Why it was looked at.
+    pub(super) cause: &'a Cause,
+    /// The time of the look.
+    pub(super) now: DateTime<Utc>,
+}
+
+/// Makes the published row of `key` say what the winning claim says; returns the change that people would see.
+///
+/// A row that says it already is left alone, and renewed only if its winner was just seen and less than half of its
+/// time is left, or more than it should ever have had: the TTL or the clock was set. Rows are compared even where the page did not change: somebody else may have written over them.
+pub(super) fn settle(
+    cache: &Cache,
+    rows: &mut dyn Rows,
+    key: &Key,
+    news: &News<'_>,
+) -> Result<Option<Change>, StoreError> {
+    let claims = rows.claims_on(key)?;
+    let winner = derive::winner::pick(&claims, |claim| cache.is_hard(claim));
+    let row = rows.entry(key)?;
+    let Some(winner) = winner else { return withdraw(rows, key, row, news) };
+
+    let entry = derive::entry(winner, synced_from(news.cause.door), news.now, cache.settings.ttl);
+    match &row {
+        Some(Published::Entry(row)) if says_the_same(row, &entry) => {
+            let left = row.expires_at - news.now;
+            let is_due = left * 2 < cache.settings.ttl || left > cache.settings.ttl;
+            if is_due && winner.page.id == news.page && news.cause.door != Door::Settings {
+                let Entry { cached_at, expires_at, .. } = entry;
+                rows.put_entry(&Entry { cached_at, expires_at, ..(**row).clone() })?;
+            }
+            Ok(None)
+        }
+        _ => {
+            rows.put_entry(&entry)?;
+            record(rows, key, row.as_ref().and_then(face), Some(entry.face()), news)
+        }
+    }
+}
+
+/// Takes a row away that nobody claims any more, unless somebody else wrote it about another page.
+fn withdraw(
+    rows: &mut dyn Rows,
+    key: &Key,
+    row: Option<Published>,
+    news: &News<'_>,
+) -> Result<Option<Change>, StoreError> {
+    match row {
+        None => Ok(None),
+        Some(Published::Foreign { page, .. }) if page.parse() != Ok(news.page) => Ok(None),
+        Some(row) => {
+            rows.delete_entry(key)?;
+            record(rows, key, face(&row), None, news)
+        }
+    }
+}
+
+fn record(
+    rows: &mut dyn Rows,
+    key: &Key,
+    from: Option<Face>,
+    to: Option<Face>,
+    news: &News<'_>,
+) -> Result<Option<Change>, StoreError> {
+    if from == to {
+        return Ok(None);
+    }
+    let change = Change { changed_at: news.now, key: key.clone(), from, to, cause: news.cause.clone() };
+    rows.record_change(&change)?;
+    Ok(Some(change))
+}
+
+fn face(row: &Published) -> Option<Face> {
+    match row {
+        Published::Entry(entry) => Some(entry.face()),
+        Published::Foreign { .. } => None,
+    }
+}
+
+/// Compares all but the dates of the row and the door by which it came.
+fn says_the_same(row: &Entry, entry: &Entry) -> bool {
+    let bare = |entry: &Entry| Entry {
+        cached_at: DateTime::UNIX_EPOCH,
+        expires_at: DateTime::UNIX_EPOCH,
+        metadata: Metadata { synced_from: String::new(), ..entry.metadata.clone() },
+        ..entry.clone()
+    };
+    bare(row) == bare(entry)
+}
+
+/// Settings bring no news of their own: they read again what was stored.
+const fn synced_from(door: Door) -> &'static str {
+    match door {
+        Door::Settings => Door::Replay.name(),
+        door @ (Door::Webhook | Door::Sweep | Door::Replay) => door.name(),
+    }
+}
