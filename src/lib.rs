@@ -8,6 +8,7 @@ pub mod config;
 pub mod derive;
 mod files;
 pub mod inbox;
+pub mod intake;
 pub mod lifecycle;
 pub mod metrics;
 pub mod model;
