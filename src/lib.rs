@@ -14,3 +14,4 @@ pub mod metrics;
 pub mod model;
 pub mod notion;
 pub mod store;
+pub mod worker;

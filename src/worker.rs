@@ -1,0 +1,287 @@
+//! The loop over the queue: several subjects at once, never one of them twice at once.
+//!
+//! Events reach it by two ways. What this process accepts rings the inbox's bell. What it did not hear of — events of
+//! an earlier run, of another process, or more than the bell could carry — is read from the store, now and then without
+//! being asked to. Either way it is the store that says what is still to do, so that a crash at any moment costs a look
+//! and nothing else.
+
+pub mod apply;
+mod look;
+mod prepare;
+pub mod queue;
+pub mod retry;
+pub mod sources;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use tokio::{
+    select,
+    sync::{broadcast, watch},
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    cache::Cache,
+    clock::Clock,
+    inbox::{Arrivals, Inbox},
+    lifecycle::health::Part,
+    metrics::Metrics,
+    model::event::Subject,
+    notion::Notion,
+    store::{Seq, Store},
+    worker::{
+        apply::Looked,
+        prepare::Prepared,
+        queue::{Ended, Look, Queue},
+        retry::told,
+        sources::{Resolved, Sources},
+    },
+};
+
+/// Subjects that the queue holds; what is beyond waits in the store. About 20 MB when full.
+const QUEUE_CAPACITY: usize = 100_000;
+
+/// Subjects that are read from the store at once: as many as the queue holds, so that none that are put off hide others.
+const TAKEN_UP_AT_ONCE: u32 = 100_000;
+
+/// The longest time between two turns of the loop, so that its silence is a sign.
+const TURN_MAX: Duration = Duration::from_secs(5);
+
+/// How often the store is asked what waits, whether anybody rang or not. It finds what nobody rang for: an event whose
+/// sender hung up while it was synced is kept, and when it is sent again it is a duplicate.
+const TAKEN_UP_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a stop waits for the looks that run. One that waits for its turn at Notion can wait for hours; it has
+/// written nothing, and the next start begins it anew.
+const FINISHED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Reports that a slow listener may be behind; beyond that it misses some.
+const REPORTS_KEPT: usize = 1_024;
+
+/// What the worker is to keep to.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerSettings {
+    /// Subjects that are looked at at once.
+    pub concurrency: usize,
+    /// How long after a look that Notion may not have been ready for the page is looked at once more.
+    pub settle_after: TimeDelta,
+}
+
+/// The worker. Clones share everything.
+#[derive(Debug)]
+pub struct Worker<S, N> {
+    inbox: Inbox<S>,
+    sources: Sources<N>,
+    cache: Cache,
+    clock: Clock,
+    metrics: Metrics,
+    settings: WorkerSettings,
+    live: Arc<Live>,
+    reports: broadcast::Sender<Report>,
+    known: watch::Sender<Vec<Arc<Resolved>>>,
+}
+
+impl<S: Clone, N> Clone for Worker<S, N> {
+    fn clone(&self) -> Self {
+        Self {
+            inbox: self.inbox.clone(),
+            sources: self.sources.clone(),
+            cache: self.cache.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            settings: self.settings,
+            live: Arc::clone(&self.live),
+            reports: self.reports.clone(),
+            known: self.known.clone(),
+        }
+    }
+}
+
+/// The queue in figures, for whoever asks from outside.
+#[derive(Debug, Default)]
+pub struct Live {
+    waiting: AtomicUsize,
+    looks: AtomicUsize,
+}
+
+impl Live {
+    /// Returns how many subjects wait in the queue.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many subjects are looked at.
+    pub fn looks(&self) -> usize {
+        self.looks.load(Ordering::Relaxed)
+    }
+}
+
+/// What one look brought, for whoever watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What was looked at.
+    pub subject: Subject,
+    /// What it brought; the reason where it brought nothing.
+    pub looked: Result<Looked, String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// How the worker says how it is.
+#[derive(Debug)]
+pub struct WorkerHealth {
+    /// The loop itself.
+    pub worker: Part,
+    /// Whether Notion takes our tokens and shows the sources.
+    pub notion: Part,
+}
+
+impl<S: Store, N: Notion> Worker<S, N> {
+    /// Makes a worker of its parts.
+    pub fn new(
+        inbox: Inbox<S>,
+        sources: Sources<N>,
+        cache: Cache,
+        (clock, metrics): (Clock, Metrics),
+        settings: WorkerSettings,
+    ) -> Self {
+        let (reports, _) = broadcast::channel(REPORTS_KEPT);
+        let (known, _) = watch::channel(Vec::new());
+        Self { inbox, sources, cache, clock, metrics, settings, live: Arc::default(), reports, known }
+    }
+
+    /// Returns the queue in figures.
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
+    }
+
+    /// Returns what each look brings from now on.
+    pub fn reports(&self) -> broadcast::Receiver<Report> {
+        self.reports.subscribe()
+    }
+
+    /// Returns what is known of the sources, now and whenever that changes.
+    pub fn known_sources(&self) -> watch::Receiver<Vec<Arc<Resolved>>> {
+        self.known.subscribe()
+    }
+
+    /// Works until `stop`; then finishes what it has taken, as far as Notion lets it.
+    pub async fn run(self, stop: CancellationToken, health: WorkerHealth) {
+        let Some(prepared) = stop.run_until_cancelled(self.prepare(&health)).await else { return };
+        let health = Arc::new(health);
+        let mut queue = Queue::new(QUEUE_CAPACITY);
+        let mut looks = Looks::default();
+        if prepared == Prepared::FromStore {
+            queue.offer(Subject::Sources, Seq(0), self.clock.now());
+        }
+        let mut taken_up_at: Option<Instant> = None;
+        loop {
+            if queue.wants_more() || taken_up_at.is_none_or(|at| at.elapsed() >= TAKEN_UP_EVERY) {
+                taken_up_at = Some(Instant::now());
+                self.take_up(&mut queue).await;
+            }
+            self.start_looks(&mut queue, &mut looks, &health);
+            health.worker.beat();
+            let turn = queue.next_due().map_or(TURN_MAX, |due_at| self.clock.until(due_at).min(TURN_MAX));
+            let turn = if looks.taken.len() < self.settings.concurrency { turn } else { TURN_MAX };
+            select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(ended) = looks.running.join_next_with_id() => self.end(&mut queue, looks.ended(ended)).await,
+                arrivals = self.inbox.arrivals() => self.arrive(&mut queue, arrivals).await,
+                () = tokio::time::sleep(turn) => (),
+            }
+        }
+        let finish = async {
+            while let Some(ended) = looks.running.join_next_with_id().await {
+                self.end(&mut queue, looks.ended(ended)).await;
+            }
+        };
+        if timeout(FINISHED_WITHIN, finish).await.is_err() {
+            info!("left {} looks to the next start: Notion has not answered", looks.taken.len());
+            looks.running.shutdown().await;
+        }
+    }
+
+    /// Reads from the store what waits.
+    async fn take_up(&self, queue: &mut Queue) {
+        match self.store().read(|rows| rows.waiting(TAKEN_UP_AT_ONCE)).await {
+            Ok(waiting) => {
+                let now = self.clock.now();
+                for subject in &waiting {
+                    queue.restore(subject, now);
+                }
+                // A full answer may have been cut off. What it named leaves the store when it is settled.
+                if waiting.len() >= TAKEN_UP_AT_ONCE as usize {
+                    queue.ask_again();
+                }
+            }
+            Err(error) => {
+                warn!("cannot read what waits: {}", told(&error));
+                queue.ask_again();
+            }
+        }
+    }
+
+    async fn arrive(&self, queue: &mut Queue, arrivals: Arrivals) {
+        let now = self.clock.now();
+        for (subject, through) in arrivals.subjects {
+            queue.offer(subject, through, now);
+        }
+        if arrivals.overflowed {
+            self.take_up(queue).await;
+        }
+    }
+
+    fn start_looks(&self, queue: &mut Queue, looks: &mut Looks, health: &Arc<WorkerHealth>) {
+        while looks.taken.len() < self.settings.concurrency {
+            let Some(look) = queue.take(self.clock.now()) else { break };
+            let (worker, health) = (self.clone(), Arc::clone(health));
+            let task = looks.running.spawn(async move { worker.look(look, &health).await });
+            looks.taken.insert(task.id(), look);
+        }
+        self.live.waiting.store(queue.waiting(), Ordering::Relaxed);
+        self.live.looks.store(looks.taken.len(), Ordering::Relaxed);
+    }
+
+    /// Ends a look; one that panicked parks its events, so that they do not bring the worker down again and again.
+    async fn end(&self, queue: &mut Queue, (look, ended): (Option<Look>, Result<Ended, JoinError>)) {
+        let Some(look) = look else { return };
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(_panicked) => self.park(look, "the program failed on it; please report this".to_owned()).await,
+        };
+        queue.end(look.subject, ended, self.clock.now());
+    }
+
+    const fn store(&self) -> &S {
+        self.inbox.store()
+    }
+}
+
+/// The looks that run.
+#[derive(Default)]
+struct Looks {
+    running: JoinSet<Ended>,
+    taken: HashMap<Id, Look>,
+}
+
+impl Looks {
+    fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) -> (Option<Look>, Result<Ended, JoinError>) {
+        match ended {
+            Ok((id, ended)) => (self.taken.remove(&id), Ok(ended)),
+            Err(error) => (self.taken.remove(&error.id()), Err(error)),
+        }
+    }
+}

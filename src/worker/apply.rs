@@ -1,0 +1,181 @@
+//! One page, from the request to the rows: fetch, derive, apply, settle.
+
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+
+use crate::{
+    cache::{Absence, Applied, Outcome, Sighting},
+    derive,
+    model::{
+        entry::{CachedPage, Cause, Door, Standing},
+        event::{EventKind, Subject},
+        id::{DataSourceId, PageId},
+        page::Snapshot,
+    },
+    notion::{Notion, NotionError},
+    store::{Delay, Rows, Seq, Store, StoreError, StoredEvent},
+    worker::{Look, Worker, retry::LookError, sources::Resolved},
+};
+
+/// Why the events of a page wait although it was applied: it was older than they are.
+const UNSETTLED: &str = "the page was older than its event: looked at once more";
+
+/// What a look at a page brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// What became of the page.
+    pub outcome: Outcome,
+    /// When it is looked at once more, because Notion may not have settled yet.
+    pub again_at: Option<DateTime<Utc>>,
+    /// The newest event that asked for the look.
+    pub event: Option<StoredEvent>,
+}
+
+impl<S: Store, N: Notion> Worker<S, N> {
+    /// Looks at one page and applies what it shows.
+    pub(super) async fn look_at_page(&self, page: PageId, look: Look) -> Result<Looked, LookError> {
+        let known_in = self.store().read(move |rows| Ok(rows.page(page)?.map(|known| known.source))).await?;
+        let asked_at = self.clock.now();
+        let seen = match self.sources.page(page, known_in, asked_at).await {
+            Ok(snapshot) => Seen::Shown(Box::new(self.sighting(&snapshot, known_in)?)),
+            Err(LookError::Notion(NotionError::NotFound)) => Seen::NotFound(Absence { page, observed_at: asked_at }),
+            Err(error) => return Err(error),
+        };
+        let worker = self.clone();
+        Ok(self.store().write(move |rows| worker.apply(rows, &seen, look)).await?)
+    }
+
+    /// Applies what was seen and settles the events that asked for it, in one transaction.
+    fn apply(&self, rows: &mut dyn Rows, seen: &Seen, look: Look) -> Result<Looked, StoreError> {
+        let now = self.clock.now();
+        let newest = rows.newest_waiting(look.subject)?;
+        let known = rows.page(seen.page())?;
+        let (event, known) = (newest.as_ref(), known.as_ref());
+        let cause = cause(event, look.through);
+        let outcome = match seen {
+            Seen::Shown(sighting) if never_was_ours(sighting, known, event) => Applied::Unchanged.into(),
+            Seen::Shown(sighting) => self.cache.apply(rows, sighting, &cause, now)?,
+            Seen::NotFound(absence) if says_deleted(event, known) => self.cache.bury(rows, *absence, &cause, now)?,
+            Seen::NotFound(absence) => self.cache.miss(rows, *absence, now)?,
+        };
+        let again_at = event.and_then(|event| seen.again_at(event, known, now, self.settings.settle_after));
+        match again_at {
+            Some(due_at) => {
+                let delay = Delay { due_at, attempts: 0, reason: UNSETTLED.to_owned() };
+                rows.put_off(look.subject, look.through, &delay)?;
+            }
+            None => drop(rows.settle(look.subject, look.through)?),
+        }
+        Ok(Looked { outcome, again_at, event: newest })
+    }
+
+    /// Reads a snapshot by the mapping of the source in which the page stands, or last stood.
+    fn sighting(&self, snapshot: &Snapshot, known_in: Option<DataSourceId>) -> Result<Sighting, LookError> {
+        let holding = self.sources.holding(&snapshot.page);
+        let source = holding.clone().or_else(|| self.sources.known(known_in));
+        let source: &Resolved = source.as_deref().ok_or(LookError::Unresolved)?;
+        let mut values = source.mapping.values(&snapshot.page);
+        if holding.is_some() && known_in.is_some_and(|known| known != source.data_source) {
+            source.mapping.empty_unmapped(&mut values);
+        }
+        Ok(Sighting {
+            page: snapshot.page.id,
+            source: source.data_source,
+            standing: match holding {
+                None => Standing::MovedOut,
+                Some(_) => derive::standing(&snapshot.page, source.data_source, source.database),
+            },
+            last_edited_time: snapshot.page.last_edited_time,
+            observed_at: snapshot.observed_at,
+            view: snapshot.view,
+            url: snapshot.page.url.clone(),
+            values,
+        })
+    }
+}
+
+/// What a request for a page showed.
+enum Seen {
+    Shown(Box<Sighting>),
+    NotFound(Absence),
+}
+
+impl Seen {
+    const fn page(&self) -> PageId {
+        match self {
+            Self::Shown(sighting) => sighting.page,
+            Self::NotFound(absence) => absence.page,
+        }
+    }
+
+    /// Returns when the page is to be looked at once more, if Notion may not have settled when it was asked.
+    ///
+    /// That is done once for an event. A look that something else asked for in between does not count as it.
+    fn again_at(
+        &self,
+        event: &StoredEvent,
+        known: Option<&CachedPage>,
+        now: DateTime<Utc>,
+        settle_after: TimeDelta,
+    ) -> Option<DateTime<Utc>> {
+        let planned = event.due_at.filter(|_| event.reason.as_deref() == Some(UNSETTLED));
+        let due_at = planned.unwrap_or(now + settle_after);
+        let is_over = planned.is_some_and(|due_at| due_at <= now);
+        (!is_over && self.may_be_behind(event, known)).then_some(due_at)
+    }
+
+    /// Returns whether Notion may not have settled yet: the page is older than the event's minute, or is not there.
+    ///
+    /// What an event says is not doubted where the page shows it, and doubted where the page shows the contrary. The
+    /// entries of a known page that answers 404 stay, so that nothing is lost there.
+    fn may_be_behind(&self, event: &StoredEvent, known: Option<&CachedPage>) -> bool {
+        let Self::Shown(sighting) = self else { return known.is_none() && !is(event, &EventKind::PageDeleted) };
+        let was_listed = known.is_some_and(|known| known.standing == Standing::Listed);
+        let minute = event.occurred_at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(event.occurred_at);
+        match sighting.standing {
+            Standing::Trashed if is(event, &EventKind::PageDeleted) => false,
+            Standing::Trashed if is(event, &EventKind::PageUndeleted) => true,
+            Standing::MovedOut if is(event, &EventKind::PageMoved) && was_listed => false,
+            _ => sighting.last_edited_time < minute,
+        }
+    }
+}
+
+/// Returns whether a page stands outside our sources and was never seen in one. It is not kept, or every later event
+/// about it would be looked at; unless it may just have left, before it was seen.
+fn never_was_ours(sighting: &Sighting, known: Option<&CachedPage>, event: Option<&StoredEvent>) -> bool {
+    let may_have_left = event.is_some_and(|event| is(event, &EventKind::PageMoved));
+    sighting.standing == Standing::MovedOut && known.is_none() && !may_have_left
+}
+
+/// Only `page.deleted` makes a 404 a proof, where nothing newer contradicts it: another event, or the page itself.
+fn says_deleted(newest: Option<&StoredEvent>, known: Option<&CachedPage>) -> bool {
+    newest.is_some_and(|event| {
+        let seen_since = known.is_some_and(|known| known.observed_at > event.occurred_at);
+        is(event, &EventKind::PageDeleted) && !seen_since
+    })
+}
+
+fn is(event: &StoredEvent, kind: &EventKind) -> bool {
+    event.kind == kind.name()
+}
+
+/// Names the newest event as the cause; it may have been settled by another process meanwhile.
+fn cause(newest: Option<&StoredEvent>, through: Seq) -> Cause {
+    match newest {
+        Some(event) => Cause { door: event.door, id: format!("{} {}", event.event_id, event.kind) },
+        None => Cause { door: Door::Webhook, id: format!("inbox {}", through.0) },
+    }
+}
+
+/// Returns the page of a subject that is one.
+pub(super) const fn page_of(subject: Subject) -> Option<PageId> {
+    match subject {
+        Subject::Page(page) => Some(page),
+        Subject::Sources => None,
+    }
+}
+
+/// Returns whether a look left everything as it was.
+pub(super) const fn is_quiet(applied: Applied) -> bool {
+    matches!(applied, Applied::Unchanged | Applied::Stale | Applied::Missing)
+}

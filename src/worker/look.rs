@@ -1,0 +1,137 @@
+//! One look at one subject, to its end: what it brought is stored, counted and told when it returns.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    cache::Applied,
+    model::event::Subject,
+    notion::Notion,
+    store::{Delay, Rows, Store, StoreError},
+    worker::{
+        Report, Worker, WorkerHealth,
+        apply::{self, Looked},
+        queue::{Ended, Look},
+        retry::{self, LookError, Verdict, told},
+    },
+};
+
+/// How long a look is put off whose failure could not even be stored.
+const UNSTORED_PAUSE: TimeDelta = TimeDelta::seconds(30);
+
+impl<S: Store, N: Notion> Worker<S, N> {
+    /// Looks at one subject; whatever comes of it is stored when this returns.
+    pub(super) async fn look(&self, look: Look, health: &WorkerHealth) -> Ended {
+        let began = tokio::time::Instant::now();
+        let looked = match apply::page_of(look.subject) {
+            Some(page) => self.look_at_page(page, look).await,
+            None => self.look_at_sources(look).await,
+        };
+        let took = began.elapsed();
+        // One source that works does not make up for another one that does not.
+        match self.sources.problem() {
+            Some(problem) => health.notion.failing(problem),
+            None if looked.is_ok() => health.notion.well(),
+            None => (),
+        }
+        let ended = match &looked {
+            Ok(looked) => {
+                self.note(look, looked, took);
+                looked.again_at.map_or(Ended::Done, |due_at| Ended::Again { due_at, attempts: 0 })
+            }
+            Err(error) => self.fail(look, error).await,
+        };
+        // Nobody may be watching.
+        drop(self.reports.send(Report { subject: look.subject, looked: looked.map_err(|e| told(&e)), took }));
+        ended
+    }
+
+    /// Reads the schemas again, and settles the events that asked for it.
+    async fn look_at_sources(&self, look: Look) -> Result<Looked, LookError> {
+        self.sources.resolve(self.store(), self.clock.now()).await?;
+        self.learn().await?;
+        self.store().write(move |rows| rows.settle(look.subject, look.through)).await?;
+        Ok(Looked { outcome: Applied::Unchanged.into(), again_at: None, event: None })
+    }
+
+    /// Stores what becomes of a look that failed.
+    async fn fail(&self, look: Look, error: &LookError) -> Ended {
+        let now = self.clock.now();
+        self.metrics.looks_failed.count();
+        let verdict = retry::verdict(error, look.attempts, now, fastrand::f64());
+        let verdict = match look.subject {
+            Subject::Page(_) => verdict,
+            Subject::Sources => verdict.never_parked(now, look.attempts),
+        };
+        match verdict {
+            Verdict::RetryAt { due_at, attempts } => {
+                warn!(
+                    subject = %look.subject, attempts, "cannot look at {}, trying again in {} s: {}",
+                    look.subject, (due_at - now).num_seconds(), told(error),
+                );
+                // A wait that everybody shares is not the event's own, and is not worth a write.
+                if attempts != look.attempts {
+                    let delay = Delay { due_at, attempts, reason: told(error) };
+                    self.store_failure(look, move |rows| rows.put_off(look.subject, look.through, &delay)).await;
+                }
+                Ended::Again { due_at, attempts }
+            }
+            Verdict::Parked(reason) => self.park(look, reason).await,
+            Verdict::Settled => Ended::Done,
+        }
+    }
+
+    pub(super) async fn park(&self, look: Look, reason: String) -> Ended {
+        error!(
+            subject = %look.subject,
+            "parked the events of {}: {reason}; `suppressd events retry` takes them up again", look.subject
+        );
+        self.metrics.looks_parked.count();
+        if self.store_failure(look, move |rows| rows.park(look.subject, look.through, &reason)).await {
+            return Ended::Done;
+        }
+        // It waits still, and whoever waits has a place in the queue.
+        Ended::Again { due_at: self.clock.now() + UNSTORED_PAUSE, attempts: look.attempts }
+    }
+
+    /// Stores a failure; returns whether that succeeded.
+    async fn store_failure<F>(&self, look: Look, work: F) -> bool
+    where
+        F: FnOnce(&mut dyn Rows) -> Result<u64, StoreError> + Send + 'static,
+    {
+        let stored = self.store().write(work).await;
+        if let Err(error) = &stored {
+            error!(subject = %look.subject, "cannot store why a look failed: {}", told(error));
+        }
+        stored.is_ok()
+    }
+
+    /// Counts and logs what a look brought.
+    fn note(&self, look: Look, looked: &Looked, took: Duration) {
+        let applied = looked.outcome.applied;
+        match applied {
+            Applied::Inserted | Applied::Updated => self.metrics.snapshots_changed.count(),
+            Applied::Unchanged | Applied::Doubtful => self.metrics.snapshots_unchanged.count(),
+            Applied::Stale => self.metrics.snapshots_stale.count(),
+            Applied::Removed => self.metrics.snapshots_removed.count(),
+            Applied::Missing => self.metrics.snapshots_missing.count(),
+        }
+        let duration_ms = took.as_millis();
+        let entries = looked.outcome.changes.len();
+        match applied {
+            Applied::Missing => warn!(
+                subject = %look.subject, duration_ms,
+                "Notion answers 404 for {}: it is gone or no longer shared, its entries stay until they expire", look.subject
+            ),
+            quiet if apply::is_quiet(quiet) => {
+                debug!(subject = %look.subject, outcome = applied.name(), duration_ms, "looked at {}", look.subject);
+            }
+            _ => info!(
+                subject = %look.subject, outcome = applied.name(), entries.changed = entries, duration_ms,
+                "applied {}: {}, {entries} entries changed", look.subject, applied.name()
+            ),
+        }
+    }
+}
