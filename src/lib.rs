@@ -10,6 +10,7 @@ mod files;
 pub mod inbox;
 pub mod intake;
 pub mod lifecycle;
+pub mod lookup;
 pub mod metrics;
 pub mod model;
 pub mod notion;

@@ -1,0 +1,157 @@
+//! How it stands, on one screen: events, queue, cache, sweep, budget.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    lookup::Lookup,
+    store::{CacheTally, Store, StoreError, Tally},
+};
+
+/// The fact under which a running `serve` says how it is.
+pub const RUNNING: &str = "running";
+
+/// How it stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// When this was asked.
+    pub at: DateTime<Utc>,
+    /// The running `serve`, as it last said of itself; `None` where none ever ran.
+    pub running: Option<Running>,
+    /// The inbox.
+    pub events: Events,
+    /// The cache.
+    pub cache: Cache,
+    /// Each source.
+    pub sources: Vec<Source>,
+    /// The last sweep; `None` where there never was one.
+    pub last_sweep: Option<Sweep>,
+}
+
+/// What a running `serve` says of itself every few seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Running {
+    /// When it said so.
+    pub at: DateTime<Utc>,
+    /// Whether it was stopped then, in good order.
+    #[serde(default)]
+    pub stopped: bool,
+    /// Its process.
+    pub pid: u32,
+    /// Subjects in its queue.
+    pub queue: usize,
+    /// Subjects that it looks at.
+    pub looks: usize,
+    /// The budget of each token, in the order of the sources.
+    pub budgets: Vec<serde_json::Value>,
+    /// What is wrong with its parts, by their names; empty where all is well.
+    pub problems: BTreeMap<String, String>,
+}
+
+/// The inbox in figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Events {
+    /// When the newest event was received.
+    pub last_received_at: Option<DateTime<Utc>>,
+    /// For how many seconds the oldest waiting event has waited; 0 where none waits.
+    pub lag_seconds: i64,
+    /// Pages and tables that wait to be looked at.
+    pub subjects_waiting: u64,
+    /// Events by state.
+    pub by_state: BTreeMap<&'static str, u64>,
+}
+
+/// The cache in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Cache {
+    /// Published rows.
+    pub entries: u64,
+    /// Published rows that have expired.
+    pub entries_expired: u64,
+    /// Published rows that another program wrote.
+    pub entries_of_others: u64,
+    /// Pages of the CRM.
+    pub pages: u64,
+    /// Pages of the CRM that give no key.
+    pub pages_without_key: u64,
+    /// Pages for which Notion answers 404.
+    pub pages_missing: u64,
+    /// Keys that several pages claim.
+    pub keys_contested: u64,
+}
+
+/// A source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Source {
+    /// Its data source.
+    pub id: String,
+    /// When its schema was read.
+    pub resolved_at: DateTime<Utc>,
+    /// The instant up to which a complete sweep has proven every row.
+    pub watermark: Option<DateTime<Utc>>,
+}
+
+/// A sweep.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sweep {
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended, if it has.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// `complete`, `partial`, `failed` or `running`.
+    pub outcome: String,
+}
+
+impl<S: Store> Lookup<S> {
+    /// Says how it stands.
+    pub async fn status(&self) -> Result<Status, StoreError> {
+        let at = self.clock.now();
+        self.store()
+            .read(move |rows| {
+                Ok(Status {
+                    at,
+                    running: rows.fact(RUNNING)?.and_then(|json| serde_json::from_str(&json).ok()),
+                    events: events(rows.tally()?, at),
+                    cache: cache(rows.cache_tally(at)?),
+                    sources: rows
+                        .sources()?
+                        .into_iter()
+                        .map(|source| Source {
+                            id: source.id.to_string(),
+                            resolved_at: source.resolved_at,
+                            watermark: source.watermark,
+                        })
+                        .collect(),
+                    last_sweep: rows.last_sweep()?.map(|sweep| Sweep {
+                        started_at: sweep.started_at,
+                        completed_at: sweep.completed_at,
+                        outcome: sweep.outcome,
+                    }),
+                })
+            })
+            .await
+    }
+}
+
+fn events(tally: Tally, at: DateTime<Utc>) -> Events {
+    Events {
+        last_received_at: tally.last_received_at,
+        lag_seconds: tally.oldest_waiting_at.map_or(0, |since| (at - since).num_seconds().max(0)),
+        subjects_waiting: tally.subjects_waiting,
+        by_state: tally.by_state.into_iter().map(|(state, count)| (state.name(), count)).collect(),
+    }
+}
+
+const fn cache(tally: CacheTally) -> Cache {
+    Cache {
+        entries: tally.entries,
+        entries_expired: tally.expired,
+        entries_of_others: tally.foreign,
+        pages: tally.pages_listed,
+        pages_without_key: tally.pages_without_key,
+        pages_missing: tally.pages_missing,
+        keys_contested: tally.keys_contested,
+    }
+}
