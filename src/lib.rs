@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod derive;
 mod files;
+pub mod http;
 pub mod inbox;
 pub mod intake;
 pub mod lifecycle;

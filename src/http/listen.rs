@@ -1,0 +1,335 @@
+//! Serving one address: bound first, then served until it is to stop, with every wait bounded.
+
+use std::{
+    convert::Infallible,
+    future::{pending, poll_fn},
+    io,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::StatusCode,
+    middleware::{Next, from_fn},
+    response::{IntoResponse as _, Response},
+};
+use axum_server::{Handle, Server};
+use hyper_util::rt::TokioTimer;
+use tokio::net::TcpListener;
+use tracing::error;
+
+use crate::{http::connection::Gate, lifecycle::Lifecycle, metrics::Metrics};
+
+/// A request's head is refused beyond this, and no more than this of a body is read ahead: with every place taken by
+/// a sender at this bound, the public listener holds 16 MiB.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+
+/// How much one listener puts up with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at once; for a further one, that which has kept us waiting for the longest is closed.
+    pub connections_max: usize,
+    /// How long the head of a request may take, and how long a connection may wait for its next request.
+    pub head_max: Duration,
+    /// How long a connection may stay without a byte in either direction.
+    pub idle_max: Duration,
+}
+
+impl Limits {
+    /// For strangers. Both listeners together stay below the 1,024 open files that a process commonly has, so that
+    /// no crowd at the door keeps the database or the way to Notion from opening one.
+    pub const PUBLIC: Self =
+        Self { connections_max: 512, head_max: Duration::from_secs(30), idle_max: Duration::from_secs(30) };
+
+    /// For our own people, whose questions may take a while to answer.
+    pub const PRIVATE: Self =
+        Self { connections_max: 256, head_max: Duration::from_secs(30), idle_max: Duration::from_mins(10) };
+}
+
+/// A bound address that is not served yet.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: free it, or name another address")]
+pub struct ListenError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system says.
+    #[source]
+    pub source: io::Error,
+}
+
+impl Listener {
+    /// Binds `address`; port 0 takes a free one.
+    pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
+        let at = |source| ListenError { address, source };
+        let socket = TcpListener::bind(address).await.map_err(at)?;
+        let address = socket.local_addr().map_err(at)?;
+        Ok(Self { socket, address })
+    }
+
+    /// Returns the address that is really bound.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves `router` until a soft stop, then finishes the requests in flight, or drops them at a hard stop.
+    pub async fn serve(self, router: Router, limits: Limits, metrics: Metrics, lifecycle: Lifecycle) {
+        let handle = Handle::new();
+        let gate = Gate::new(limits.connections_max, limits.idle_max, metrics);
+        let mut server =
+            Server::<SocketAddr>::from_listener(self.socket).acceptor(gate).handle(handle.clone()).http1_only();
+        server
+            .http_builder()
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head_max)
+            .max_buf_size(HEAD_BYTES_MAX);
+        let stopping = async {
+            lifecycle.soft.cancelled().await;
+            handle.graceful_shutdown(None);
+            lifecycle.hard.cancelled().await;
+            handle.shutdown();
+            pending::<Infallible>().await
+        };
+        tokio::select! {
+            ended = server.serve(router.layer(from_fn(answer_panics)).into_make_service()) => {
+                if let Err(error) = ended {
+                    error!(address = %self.address, error = &error as &dyn std::error::Error, "serving broke off");
+                }
+            }
+            never = stopping => match never {},
+        }
+    }
+}
+
+/// Turns a panic of a handler into a 500; the connection goes on.
+async fn answer_panics(request: Request, next: Next) -> Response {
+    let mut answer = pin!(next.run(request));
+    // Nothing is polled again after it has panicked, so nothing half-done is looked at.
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
+        Ok(answer) => answer,
+        Err(_panic) => {
+            error!("answering a request panicked");
+            Poll::Ready(StatusCode::INTERNAL_SERVER_ERROR.into_response())
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::routing::{get, post};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+        sync::Notify,
+        time::{sleep, timeout},
+    };
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(200);
+    const LONG: Duration = Duration::from_secs(20);
+    const ROOMY: Limits = Limits { connections_max: 8, head_max: LONG, idle_max: LONG };
+    const HELLO: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    struct Served {
+        address: SocketAddr,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        /// Rung when a slow or endless request has begun.
+        begun: Arc<Notify>,
+    }
+
+    async fn serve(limits: Limits) -> Served {
+        let begun = Arc::new(Notify::new());
+        let (slow, endless) = (Arc::clone(&begun), Arc::clone(&begun));
+        let router = Router::new()
+            .route("/", get(async || "hello"))
+            .route(
+                "/slow",
+                get(async move || {
+                    slow.notify_one();
+                    sleep(SHORT).await;
+                }),
+            )
+            .route(
+                "/endless",
+                get(async move || {
+                    endless.notify_one();
+                    pending::<()>().await;
+                }),
+            )
+            .route("/panic", get(|| -> std::future::Ready<()> { panic!("a bug") }))
+            .route("/refuse", post(async || StatusCode::PAYLOAD_TOO_LARGE));
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let (address, lifecycle, metrics) = (listener.address(), Lifecycle::default(), Metrics::default());
+        lifecycle.spawn("listener", listener.serve(router, limits, metrics.clone(), lifecycle.clone()));
+        Served { address, lifecycle, metrics, begun }
+    }
+
+    impl Served {
+        /// Sends `bytes` on a connection of its own.
+        async fn send(&self, bytes: &[u8]) -> TcpStream {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            stream
+        }
+    }
+
+    /// Reads until the other side closes.
+    async fn until_closed(stream: &mut TcpStream) -> String {
+        let mut bytes = Vec::new();
+        // A reset closes as well.
+        drop(timeout(LONG / 2, stream.read_to_end(&mut bytes)).await.expect("the connection stays open"));
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// Reads what comes first.
+    async fn first_words(stream: &mut TcpStream) -> String {
+        let mut bytes = vec![0; 1024];
+        let read = timeout(LONG / 2, stream.read(&mut bytes)).await.expect("nothing is answered").unwrap();
+        String::from_utf8(bytes[..read].to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn half_a_head_is_closed_in_time() {
+        let served = serve(Limits { head_max: SHORT, ..ROOMY }).await;
+        let mut stream = served.send(b"GET / HTTP/1.1\r\nHost:").await;
+        assert_eq!(until_closed(&mut stream).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_is_closed_in_time() {
+        let served = serve(Limits { idle_max: SHORT, ..ROOMY }).await;
+        let mut stream = served.send(b"").await;
+        assert_eq!(until_closed(&mut stream).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_head_beyond_the_bound_is_refused() {
+        let served = serve(ROOMY).await;
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\nPadding: {}\r\n\r\n", "a".repeat(2 * HEAD_BYTES_MAX));
+        let answer = until_closed(&mut served.send(head.as_bytes()).await).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn for_one_connection_too_many_the_longest_silent_one_gives_way() {
+        let served = serve(Limits { connections_max: 2, ..ROOMY }).await;
+        let mut silent = served.send(b"").await;
+        let mut asking = served.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        served.begun.notified().await;
+        let mut newcomer = served.send(HELLO).await;
+        assert!(first_words(&mut newcomer).await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(until_closed(&mut silent).await, "");
+        assert!(first_words(&mut asking).await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(served.metrics.connections_crowded_out.get(), 1);
+        drop((asking, newcomer));
+        let seated = timeout(LONG, async {
+            loop {
+                let before = served.metrics.connections_crowded_out.get();
+                first_words(&mut served.send(HELLO).await).await;
+                if served.metrics.connections_crowded_out.get() == before {
+                    break;
+                }
+            }
+        });
+        seated.await.expect("a seat is not given back");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_trickles_grows_no_younger() {
+        let served = serve(Limits { connections_max: 2, ..ROOMY }).await;
+        let mut trickle = served.send(b"G").await;
+        sleep(SHORT / 10).await;
+        let mut idle = served.send(HELLO).await;
+        assert!(first_words(&mut idle).await.starts_with("HTTP/1.1 200 "));
+        for byte in b"ET /" {
+            trickle.write_all(&[*byte]).await.unwrap();
+            sleep(SHORT / 10).await;
+        }
+        let mut newcomer = served.send(HELLO).await;
+        assert!(first_words(&mut newcomer).await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(until_closed(&mut trickle).await, "");
+        // Now nobody has kept us waiting longer than the one that was answered and asks for nothing more.
+        let mut last = served.send(HELLO).await;
+        assert!(first_words(&mut last).await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(until_closed(&mut idle).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_and_the_connection_survives() {
+        let served = serve(ROOMY).await;
+        let mut stream = served.send(b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let answer = first_words(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+        assert!(!answer.contains("bug"));
+        stream.write_all(HELLO).await.unwrap();
+        assert!(first_words(&mut stream).await.starts_with("HTTP/1.1 200 "));
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_while_sending_is_not_cut_off() {
+        let served = serve(ROOMY).await;
+        let mut stream = served.send(b"POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n").await;
+        let answer = first_words(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        for _ in 0..20 {
+            stream.write_all(&vec![b'a'; 100_000]).await.expect("the connection broke off");
+        }
+    }
+
+    #[tokio::test]
+    async fn answers_name_no_software() {
+        let served = serve(ROOMY).await;
+        let answer = first_words(&mut served.send(HELLO).await).await.to_lowercase();
+        assert!(!answer.contains("\r\nserver:") && !answer.contains("suppressd"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_soft_stop_finishes_the_requests_in_flight() {
+        let served = serve(ROOMY).await;
+        let mut idle = served.send(b"").await;
+        let mut first = served.send(HELLO).await;
+        first_words(&mut first).await;
+        let mut slow = served.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        served.begun.notified().await;
+        served.lifecycle.stop();
+        assert!(until_closed(&mut slow).await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(until_closed(&mut idle).await, "");
+        drop(first);
+        assert_eq!(served.lifecycle.run_until_stopped(LONG).await, crate::lifecycle::Ended::Stopped);
+        TcpStream::connect(served.address).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_hard_stop_ends_everything() {
+        let served = serve(ROOMY).await;
+        let mut stream = served.send(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        served.begun.notified().await;
+        served.lifecycle.stop();
+        assert_eq!(served.lifecycle.run_until_stopped(SHORT).await, crate::lifecycle::Ended::Forced);
+        assert_eq!(until_closed(&mut stream).await, "");
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_named() {
+        let served = serve(ROOMY).await;
+        let error = Listener::bind(served.address).await.unwrap_err();
+        assert!(error.to_string().contains(&served.address.to_string()));
+    }
+}
