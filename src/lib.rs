@@ -15,5 +15,6 @@ pub mod lookup;
 pub mod metrics;
 pub mod model;
 pub mod notion;
+pub mod simulator;
 pub mod store;
 pub mod worker;
