@@ -2,7 +2,9 @@
 //!
 //! The way of one event, and who may import whom, is told in `ARCHITECTURE.md`.
 
+pub mod app;
 pub mod cache;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod derive;

@@ -1,3 +1,16 @@
-//! The `suppressd` program.
+//! The `suppressd` program: parses, runs, and says with its exit status how that went.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use suppressd::cli::{self, Args, ExitStatus, failure};
+
+fn main() -> ExitCode {
+    match cli::run(&Args::parse()) {
+        Ok(status) => status.into(),
+        Err(error) => {
+            failure::tell(&error);
+            ExitStatus::Failure.into()
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Wiring: the only place that picks adapters and joins parts.
+
+pub mod demo;
+pub mod housekeeping;
+pub mod replay;
+pub mod serve;
+
+use std::{collections::BTreeMap, num::NonZeroU16, path::Path, time::Duration};
+
+use chrono::TimeDelta;
+use secrecy::ExposeSecret as _;
+
+use crate::{
+    cache::{Cache, CacheSettings},
+    clock::Clock,
+    config::{Config, SourceAccess, SourceConfig},
+    derive::{InvalidSharedHosts, Rules, SharedHosts, mapping::Names, winner::HardStatuses},
+    http::listen::ListenError,
+    intake::{
+        handshake::TokenVault,
+        replay::ReplayError,
+        token_file::{TokenFile, TokenFileError},
+    },
+    lookup::{Lookup, LookupSettings},
+    metrics::Metrics,
+    notion::{
+        budget::Budget,
+        client::{Client, ClientError, ClientSettings, UnknownVersion},
+        recorded::RecordedError,
+        signature::{InvalidToken, VerificationToken},
+    },
+    store::{StoreError, sqlite::SqliteStore},
+    worker::{WorkerSettings, sources::SourceSettings},
+};
+
+/// How long after a look that Notion may not have been ready for a page is looked at once more.
+const SETTLE_AFTER: TimeDelta = TimeDelta::seconds(60);
+
+/// The right to work on a database: only one process at a time has it.
+const WORK: &str = "worker";
+
+/// Why something could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Settings are missing.
+    #[error(transparent)]
+    Config(#[from] crate::config::Problems),
+    /// A configured shared host is none.
+    #[error(transparent)]
+    SharedHosts(#[from] InvalidSharedHosts),
+    /// A configured verification token is none.
+    #[error("NOTION_VERIFICATION_TOKEN cannot be used: set it to what Notion sent, or unset it")]
+    VerificationToken(#[from] InvalidToken),
+    /// The configured version of the API is none that is spoken.
+    #[error(transparent)]
+    Version(#[from] UnknownVersion),
+    /// The stored verification token cannot be used.
+    #[error(transparent)]
+    TokenFile(#[from] TokenFileError),
+    /// Notion cannot be asked with these settings.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Another process works on the database.
+    #[error("another suppressd works on {0}: stop it, or name another file with --db-path")]
+    AlreadyServed(String),
+    /// Another process works on the database, and would ask Notion instead of the recorded pages.
+    #[error(
+        "another suppressd works on {0} and would fetch the pages from Notion: stop it, leave --pages out, or name \
+         another file with --db-path"
+    )]
+    ServedWhileRecorded(String),
+    /// A recorded folder cannot stand in for Notion.
+    #[error(transparent)]
+    Recorded(#[from] RecordedError),
+    /// A replay broke off.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+}
+
+/// Opens the lookup on a database that is there, for commands that only ask.
+pub fn lookup(config: &Config, clock: &Clock) -> Result<Lookup<SqliteStore>, AppError> {
+    lookup_over(SqliteStore::open_for_reading(&config.db_path)?, config, clock)
+}
+
+/// Opens the database for reading and writing, made anew where need be.
+pub fn store(config: &Config, clock: &Clock) -> Result<SqliteStore, AppError> {
+    Ok(SqliteStore::open(&config.db_path, config.serve.intake_queue, clock.now())?)
+}
+
+fn lookup_over(store: SqliteStore, config: &Config, clock: &Clock) -> Result<Lookup<SqliteStore>, AppError> {
+    let settings = LookupSettings { max_age: delta(config.max_age), rules: rules(config)? };
+    Ok(Lookup::new(store, clock.clone(), settings))
+}
+
+/// Returns how values become keys.
+pub fn rules(config: &Config) -> Result<Rules, AppError> {
+    Ok(Rules { shared_hosts: SharedHosts::default().with_extra(&config.shared_hosts)? })
+}
+
+/// Returns where a handshake keeps its token.
+pub fn token_file(config: &Config) -> TokenFile {
+    TokenFile::new(&config.handshake_token_path)
+}
+
+fn cache(config: &Config) -> Result<Cache, AppError> {
+    Ok(Cache::new(CacheSettings {
+        ttl: delta(config.ttl),
+        index_lag: delta(config.api.index_lag),
+        rules: rules(config)?,
+    }))
+}
+
+const fn worker_settings(config: &Config, settle_after: TimeDelta) -> WorkerSettings {
+    WorkerSettings { concurrency: config.api.concurrency, settle_after }
+}
+
+/// Returns the tokens that sign deliveries: the configured ones, else the one that a handshake stored.
+fn vault(config: &Config, configured: &[secrecy::SecretString]) -> Result<TokenVault, AppError> {
+    if configured.is_empty() {
+        return Ok(TokenVault::kept_in(token_file(config))?);
+    }
+    let tokens = configured.iter().map(|token| VerificationToken::new(token.expose_secret()));
+    Ok(TokenVault::configured(tokens.collect::<Result<_, _>>()?))
+}
+
+/// The sources with the clients that ask about them, and the budget of each token.
+struct Clients {
+    sources: Vec<(SourceSettings, Client)>,
+    budgets: Vec<Budget>,
+}
+
+/// Makes a client for each token, with one budget each, whatever the number of sources that share it.
+fn clients(config: &Config, sources: &[SourceAccess], clock: &Clock, metrics: &Metrics) -> Result<Clients, AppError> {
+    let mut by_token: BTreeMap<&str, Client> = BTreeMap::new();
+    let mut made = Clients { sources: Vec::new(), budgets: Vec::new() };
+    for access in sources {
+        let token = access.api_key.expose_secret();
+        if !by_token.contains_key(token) {
+            let budget = Budget::new(budget_limit(config), clock.clone(), metrics.clone());
+            let settings = ClientSettings {
+                base_url: config.api.base_url.clone(),
+                token: access.api_key.clone(),
+                version: config.api.version.parse()?,
+                timeout: config.api.timeout,
+            };
+            by_token.insert(token, Client::new(settings, budget.clone(), clock.clone(), metrics.clone())?);
+            made.budgets.push(budget);
+        }
+        if let Some(client) = by_token.get(token) {
+            made.sources.push((source_settings(&access.source), client.clone()));
+        }
+    }
+    Ok(made)
+}
+
+fn source_settings(source: &SourceConfig) -> SourceSettings {
+    SourceSettings {
+        name: source.name.clone(),
+        table: source.table,
+        names: Names::from(source.properties.clone()),
+        hard: HardStatuses::new(&source.hard_statuses),
+    }
+}
+
+/// The settings let through 1 to 6,000.
+fn budget_limit(config: &Config) -> NonZeroU16 {
+    u16::try_from(config.api.requests_per_minute).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
+}
+
+/// Settings are bounded far below what a span of time can hold.
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

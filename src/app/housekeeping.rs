@@ -1,0 +1,175 @@
+//! What goes on beside the work: noticing other processes, saying how it stands, forgetting what is old.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use tokio::{select, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{
+    app::delta,
+    clock::Clock,
+    config::Retention,
+    inbox::Inbox,
+    lifecycle::health::{Health, Part, State},
+    lookup::status::{RUNNING, Running},
+    notion::budget::{Budget, BudgetState},
+    store::{Cutoffs, Store, StoreError},
+    worker::{Live, retry::told},
+};
+
+/// How often the writer is tried and other processes' commits are looked for.
+const ROUND: Duration = Duration::from_secs(2);
+
+/// The writer is tried once a round; a disk may take a while for it.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The fact under which the budgets are kept between two runs.
+const BUDGETS: &str = "budgets";
+
+/// How often this process says how it stands.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// How often old events are looked for.
+const PRUNED_EVERY: Duration = Duration::from_mins(5);
+
+/// Rows that one step of forgetting takes: a few milliseconds of the writer, between two commits of the intake.
+const PRUNED_AT_ONCE: u32 = 200;
+
+/// The wait between two steps of forgetting, so that the intake has most of the writer.
+const BETWEEN_STEPS: Duration = Duration::from_millis(50);
+
+/// Steps of forgetting in one round, so that everything else here goes on: the next round continues.
+const STEPS_PER_ROUND: u32 = 20;
+
+/// Whether this is the last word of a `serve`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    Running,
+    Stopped,
+}
+
+/// Keeps a running `serve` in order.
+#[derive(Debug)]
+pub struct Housekeeper<S> {
+    /// The inbox, to wake it for what other processes put there.
+    pub inbox: Inbox<S>,
+    /// The queue in figures.
+    pub live: Arc<Live>,
+    /// The budget of each token.
+    pub budgets: Vec<Budget>,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// The time.
+    pub clock: Clock,
+    /// How the parts are.
+    pub health: Health,
+}
+
+impl<S: Store> Housekeeper<S> {
+    /// Keeps house until `stop`.
+    pub async fn run(self, writer: Part, stop: CancellationToken) {
+        let is_due = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
+        let (mut seen, mut told_at, mut pruned_at, mut unwritten) = (None, None, None, None);
+        loop {
+            let commits = self.inbox.store().foreign_commits().await;
+            if let Ok(commits) = commits
+                && seen.replace(commits).is_some_and(|before| before != commits)
+            {
+                self.inbox.wake();
+            }
+            if is_due(told_at, TOLD_EVERY) {
+                told_at = Some(Instant::now());
+                unwritten = self.tell(self.clock.now(), Stands::Running).await.err();
+            }
+            // Only a write shows that the disk is full.
+            match commits.err().as_ref().or(unwritten.as_ref()) {
+                Some(error) => writer.failing(told(error)),
+                None => writer.well(),
+            }
+            if is_due(pruned_at, PRUNED_EVERY) {
+                let is_done = self.prune(self.clock.now(), &stop).await;
+                pruned_at = is_done.then(Instant::now);
+            }
+            select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(ROUND) => (),
+            }
+        }
+        // A word that is lost here is only missing in `status`.
+        drop(self.tell(self.clock.now(), Stands::Stopped).await);
+    }
+
+    /// Writes down how it stands, for `status` and for the next run.
+    async fn tell(&self, now: DateTime<Utc>, stands: Stands) -> Result<(), StoreError> {
+        let running = Running {
+            at: now,
+            stopped: stands == Stands::Stopped,
+            pid: std::process::id(),
+            queue: self.live.waiting(),
+            looks: self.live.looks(),
+            budgets: self.budgets.iter().filter_map(|budget| serde_json::to_value(budget.state()).ok()).collect(),
+            problems: problems(&self.health),
+        };
+        let Ok(json) = serde_json::to_string(&running) else { return Ok(()) };
+        let written = self.inbox.store().write(move |rows| rows.put_fact(RUNNING, &json)).await;
+        let written = written.and(keep_budgets(self.inbox.store(), &self.budgets).await);
+        if let Err(error) = &written {
+            warn!("cannot write down how it stands: {}", told(error));
+        }
+        written
+    }
+
+    /// Forgets some of what is older than its retention, a little at a time; returns whether that was all.
+    async fn prune(&self, now: DateTime<Utc>, stop: &CancellationToken) -> bool {
+        let cutoffs = Cutoffs {
+            bodies_before: now - delta(self.retention.bodies),
+            events_before: now - delta(self.retention.ids),
+            changes_before: now - delta(self.retention.changes),
+        };
+        for _ in 0..STEPS_PER_ROUND {
+            if stop.is_cancelled() {
+                break;
+            }
+            match self.inbox.store().write(move |rows| rows.prune(&cutoffs, PRUNED_AT_ONCE)).await {
+                Ok(0) => return true,
+                Ok(_) => tokio::time::sleep(BETWEEN_STEPS).await,
+                Err(error) => {
+                    warn!("cannot forget old events: {}", told(&error));
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+/// Takes over what an earlier run spent, so that nobody spends the same minute twice.
+pub(super) async fn restore_budgets<S: Store>(store: &S, budgets: &[Budget]) -> Result<(), StoreError> {
+    let kept = store.read(|rows| rows.fact(BUDGETS)).await?;
+    let earlier: Vec<BudgetState> = kept.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    for (budget, state) in budgets.iter().zip(&earlier) {
+        budget.restore(state);
+    }
+    Ok(())
+}
+
+/// Writes down what is spent, for the next run.
+pub(super) async fn keep_budgets<S: Store>(store: &S, budgets: &[Budget]) -> Result<(), StoreError> {
+    let states: Vec<BudgetState> = budgets.iter().map(Budget::state).collect();
+    let Ok(json) = serde_json::to_string(&states) else { return Ok(()) };
+    store.write(move |rows| rows.put_fact(BUDGETS, &json)).await
+}
+
+/// Says what is wrong with each part that is not well.
+fn problems(health: &Health) -> BTreeMap<String, String> {
+    let reports = health.report(Instant::now());
+    let problem = |state| match state {
+        State::Well => None,
+        State::Silent { seconds } => Some(format!("not heard of for {seconds} s")),
+        State::Failing { reason } => Some(reason),
+        State::Ended => Some("ended".to_owned()),
+    };
+    reports.into_iter().filter_map(|part| Some((part.name.to_owned(), problem(part.state)?))).collect()
+}

@@ -1,0 +1,143 @@
+//! `serve`: the receiver, the worker, the lookup, and what keeps them in order.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{
+        AppError, Clients, SETTLE_AFTER, WORK, cache, clients, housekeeping, lookup_over, shown, store, vault,
+        worker_settings,
+    },
+    clock::Clock,
+    config::Config,
+    http::{
+        body::{Bodies, BodyLimits},
+        listen::{Limits, Listener},
+        private, public,
+    },
+    inbox::Inbox,
+    intake::{
+        Intake,
+        relevance::{Known, OurSources},
+    },
+    lifecycle::Lifecycle,
+    metrics::Metrics,
+    model::id::TableId,
+    store::{Store as _, sqlite::SqliteStore},
+    worker::{
+        Report, Worker, WorkerHealth,
+        sources::{Resolved, SourceSettings, Sources},
+    },
+};
+
+/// The worker beats at least every few seconds; a look of its own may take as long as a request.
+const WORKER_PATIENCE: Duration = Duration::from_mins(1);
+
+/// Notion is asked as often as there is work; its silence is no news.
+const NOTION_PATIENCE: Duration = Duration::MAX;
+
+/// A running `serve`.
+#[derive(Debug)]
+pub struct Serving {
+    /// The address that Notion delivers to.
+    pub public: SocketAddr,
+    /// The address for everybody else.
+    pub private: SocketAddr,
+    /// Whether no delivery can be verified yet: Notion has not sent its token.
+    pub awaits_token: bool,
+    /// The store behind it.
+    pub store: SqliteStore,
+    /// What this process counts.
+    pub metrics: Metrics,
+    /// What each look brings.
+    pub reports: broadcast::Receiver<Report>,
+}
+
+/// Starts everything that `config` asks for. Whoever waits for `lifecycle` then sees it through.
+pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Result<Serving, AppError> {
+    let service = config.service()?;
+    let vault = vault(config, &service.verification_tokens)?;
+    let awaits_token = vault.tokens().await.is_empty();
+    let public = Listener::bind(config.serve.listen).await?;
+    let private = Listener::bind(config.serve.admin_listen).await?;
+    let serving = (public.address(), private.address());
+
+    let metrics = Metrics::default();
+    let store = store(config, clock)?;
+    let right = store.exclusive(WORK)?.ok_or_else(|| AppError::AlreadyServed(shown(&config.db_path)))?;
+    let inbox = Inbox::new(store.clone());
+    let lookup = lookup_over(store.clone(), config, clock)?;
+    let Clients { sources, budgets } = clients(config, &service.sources, clock, &metrics)?;
+    let ours = OurSources::default();
+    let configured: Vec<_> = sources.iter().map(|(source, _)| source.clone()).collect();
+    ours.set(known(&configured, &[]));
+    let intake = Intake::new(inbox.clone(), vault, ours.clone(), clock.clone(), metrics.clone());
+    let worker = Worker::new(
+        inbox.clone(),
+        Sources::new(sources),
+        cache(config)?,
+        (clock.clone(), metrics.clone()),
+        worker_settings(config, SETTLE_AFTER),
+    );
+
+    let keeper = housekeeping::Housekeeper {
+        inbox,
+        live: worker.live(),
+        budgets,
+        retention: config.retention.clone(),
+        clock: clock.clone(),
+        health: lifecycle.health.clone(),
+    };
+    let health = WorkerHealth {
+        worker: lifecycle.health.part("worker", WORKER_PATIENCE),
+        notion: lifecycle.health.part("notion", NOTION_PATIENCE),
+    };
+    let writer = lifecycle.health.part("writer", housekeeping::PATIENCE);
+    let bodies = Bodies::new(BodyLimits::default());
+    let public_routes = public::router(intake, bodies.clone(), metrics.clone());
+    let private_routes = private::router(lookup, lifecycle.health.clone(), bodies, service.admin_token);
+
+    housekeeping::restore_budgets(&store, &keeper.budgets).await?;
+    let reports = worker.reports();
+    lifecycle.spawn("sources", follow(worker.known_sources(), configured, ours, lifecycle.soft.clone()));
+    lifecycle.spawn("housekeeping", keeper.run(writer, lifecycle.soft.clone()));
+    let stop = lifecycle.soft.clone();
+    lifecycle.spawn("worker", async move {
+        worker.run(stop, health).await;
+        drop(right);
+    });
+    lifecycle
+        .spawn("private listener", private.serve(private_routes, Limits::PRIVATE, metrics.clone(), lifecycle.clone()));
+    lifecycle.spawn("public listener", public.serve(public_routes, Limits::PUBLIC, metrics.clone(), lifecycle.clone()));
+    Ok(Serving { public: serving.0, private: serving.1, awaits_token, store, metrics, reports })
+}
+
+/// Tells the intake which tables are ours, whenever the worker has learnt more of them.
+async fn follow(
+    mut learnt: watch::Receiver<Vec<Arc<Resolved>>>,
+    configured: Vec<SourceSettings>,
+    ours: OurSources,
+    stop: CancellationToken,
+) {
+    while let Some(Ok(())) = stop.run_until_cancelled(learnt.changed()).await {
+        ours.set(known(&configured, &learnt.borrow_and_update()));
+    }
+}
+
+/// Joins what the settings name with what Notion has told.
+pub(super) fn known(configured: &[SourceSettings], resolved: &[Arc<Resolved>]) -> Known {
+    let mut known = Known { complete: resolved.len() == configured.len(), ..Known::default() };
+    for source in configured {
+        match source.table {
+            TableId::DataSource(id) => drop(known.data_sources.insert(id)),
+            TableId::Database(id) => drop(known.databases.insert(id)),
+        }
+    }
+    for table in resolved {
+        known.data_sources.insert(table.data_source);
+        known.databases.extend(table.database);
+    }
+    known
+}

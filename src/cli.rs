@@ -1,0 +1,65 @@
+//! The command line: reads arguments and settings, and runs one command.
+
+pub mod args;
+mod check;
+mod database;
+mod demo;
+mod events;
+pub mod exit;
+pub mod failure;
+mod handshake;
+mod keys;
+pub mod logging;
+pub mod output;
+mod replay;
+mod serve;
+mod status;
+pub mod times;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+pub use crate::cli::{args::Args, exit::ExitStatus};
+use crate::{
+    cli::{
+        args::{Command, ConfigCommand},
+        failure::NextStep,
+        output::Output,
+    },
+    config::{self, Config},
+};
+
+/// What still runs when its command has ended closes the database in this time, and must not keep the process longer.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+
+/// Runs the command that `args` name.
+pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    let config = Config::read(&args.flags(), &config::environment)
+        .context(NextStep("mend them where they stand; `suppressd config print --help` lists every setting"))?;
+    logging::start(&config.log)?;
+    let done = match &args.command {
+        Command::Config(ConfigCommand::Print) => print(&config),
+        Command::Check(args) => check::run(args, &config),
+        Command::Keys(args) => keys::run(args, &config),
+        Command::Handshake(args) => handshake::run(args, &config),
+        Command::Status(args) => block_on(status::run(args, &config)),
+        Command::Events(command) => block_on(events::run(command, &config)),
+        Command::Replay(args) => block_on(replay::run(args, &config)),
+        Command::Demo(args) => block_on(demo::run(args)),
+        Command::Serve(_) => block_on(serve::run(&config)),
+    };
+    done.map_err(|error| database::explained(error, &config.db_path))
+}
+
+fn print(config: &Config) -> anyhow::Result<ExitStatus> {
+    Output::stdout().line(config.print().trim_end())?;
+    Ok(ExitStatus::Success)
+}
+
+fn block_on(command: impl Future<Output = anyhow::Result<ExitStatus>>) -> anyhow::Result<ExitStatus> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("tokio cannot start")?;
+    let done = runtime.block_on(command);
+    runtime.shutdown_timeout(LAST_MOMENT);
+    done
+}

@@ -1,0 +1,145 @@
+//! Arguments of the commands that ask the cache: `check`, `keys`, `status`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::{cli::times, model::verdict::Company};
+
+/// Asks whether a company may be pushed: exit status 0 suppressed, 1 clear, 3 stale, 2 error.
+///
+/// Every VALUE is asked by itself; the options together describe one company, which is asked as well. A company is
+/// suppressed if the CRM holds any of its keys. The answer comes from the local cache alone, also while `serve` runs,
+/// and Notion is not asked. `stale` means that what is known is too old to say that it is clear: do not push, and see
+/// `suppressd status`. Of several answers the exit status tells error before suppressed, stale and clear.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  suppressd check https://www.acme.ai/about
+  suppressd check domain:acme.ai --max-age 24h
+  suppressd check --name 'Acme Ltd' --location London --companies-house 01234567 --json
+  answer=0; suppressd check acme.ai || answer=$?; [ $answer = 1 ] && echo push
+
+With --json each answer is an object with:
+  asked        the value, or the name
+  verdict      suppressed, clear or stale
+  reason       why, in one sentence
+  matched      the row that a key met, or null: key, strength (strong, weak), firmness (hard, soft),
+               status, company_name, page, page_url, synced_from, expires_at
+  fresh_as_of  up to when the answer is proven, or null
+  candidates   the keys that were looked up: key, origin
+  error        why there is no answer, or null; then only `asked` stands beside it")]
+pub struct CheckArgs {
+    /// The company.
+    #[command(flatten)]
+    pub company: CompanyArgs,
+    /// Answer stale where the proof is older than this (90s, 15m, 24h, 7d) [default: the setting `max_age_hours`].
+    #[arg(long, value_name = "DURATION", value_parser = times::duration)]
+    pub max_age: Option<Duration>,
+    /// Answer with one object of JSON a question.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Shows the keys that a company's identifiers give.
+///
+/// These are the keys under which `check` would look for it, in order of trust, and those identifiers that give none,
+/// with the reason. Neither the database nor Notion is asked.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  suppressd keys https://app.acme.co.uk github.com/acme/core
+  suppressd keys --name 'Müller AG' --location Köln
+  suppressd keys --companies-house 1234567 --json")]
+pub struct KeysArgs {
+    /// The company.
+    #[command(flatten)]
+    pub company: CompanyArgs,
+    /// Answer with one object of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Shows how fresh the cache is, and what waits.
+///
+/// Tells of each source up to when it is proven, of the inbox what waits and what is parked, and of the cache how much
+/// it holds. Reads the database alone, also while `serve` runs.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  suppressd status
+  suppressd --db-path signals.db status --json")]
+pub struct StatusArgs {
+    /// Answer with one object of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The options that describe a company by themselves.
+const IDENTIFIERS: [&str; 8] =
+    ["name", "companies_house", "crunchbase", "pitchbook", "github_org", "github_repo", "website", "domain"];
+
+/// What is known of a company.
+#[derive(Debug, Clone, Args)]
+pub struct CompanyArgs {
+    /// Canonical keys, web addresses or domains.
+    #[arg(value_name = "VALUE", required_unless_present_any = IDENTIFIERS)]
+    pub values: Vec<String>,
+    /// Its name.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Where it is; counts together with the name.
+    #[arg(long, requires = "name")]
+    pub location: Option<String>,
+    /// Its number at Companies House.
+    #[arg(long, value_name = "NUMBER")]
+    pub companies_house: Option<String>,
+    /// Its Crunchbase slug or address.
+    #[arg(long, value_name = "SLUG")]
+    pub crunchbase: Option<String>,
+    /// Its PitchBook id or address.
+    #[arg(long, value_name = "ID")]
+    pub pitchbook: Option<String>,
+    /// Its organisation at GitHub.
+    #[arg(long, value_name = "ORG")]
+    pub github_org: Option<String>,
+    /// A repository of it at GitHub.
+    #[arg(long, value_name = "ORG/REPO")]
+    pub github_repo: Option<String>,
+    /// Its website.
+    #[arg(long, value_name = "URL")]
+    pub website: Option<String>,
+    /// Its host name.
+    #[arg(long, value_name = "HOST")]
+    pub domain: Option<String>,
+}
+
+impl CompanyArgs {
+    /// Returns what the options say; the values, which may be anything, stand beside them.
+    pub fn company(&self) -> Company {
+        let Self {
+            values: _,
+            name,
+            location,
+            companies_house,
+            crunchbase,
+            pitchbook,
+            github_org,
+            github_repo,
+            website,
+            domain,
+        } = self.clone();
+        Company {
+            key: None,
+            domain,
+            website,
+            companies_house,
+            crunchbase,
+            pitchbook,
+            github_org,
+            github_repo,
+            name,
+            location,
+        }
+    }
+}

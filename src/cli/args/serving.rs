@@ -1,0 +1,85 @@
+//! Arguments of the commands that serve, or prepare for it: `serve`, `handshake`, `demo`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::{
+    cli::times,
+    config::{Flags, settings},
+};
+
+/// Receives webhooks, keeps the cache, answers lookups; until it is told to stop.
+///
+/// The first SIGINT or SIGTERM stops taking work and finishes what has begun; the second, or the end of the grace
+/// period, stops at once. Nothing that was acknowledged is lost either way.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Needs NOTION_API_KEY and NOTION_DATABASE_ID. The token that signs deliveries is NOTION_VERIFICATION_TOKEN, \
+or comes with the handshake: start `serve`, create the subscription in Notion, and see `suppressd handshake`.
+
+Examples:
+  suppressd serve
+  suppressd --db-path signals.db serve --listen 0.0.0.0:8080
+  suppressd --log-format json --config /etc/suppressd/suppressd.toml serve")]
+pub struct ServeArgs {
+    /// The public address.
+    #[arg(long, value_name = "ADDRESS", help = settings::LISTEN.help())]
+    pub listen: Option<String>,
+    /// The private address.
+    #[arg(long, value_name = "ADDRESS", help = settings::ADMIN_LISTEN.help())]
+    pub admin_listen: Option<String>,
+}
+
+impl ServeArgs {
+    /// Returns the settings that these options stand for.
+    pub fn flags(&self) -> Flags {
+        let given =
+            [(settings::LISTEN.key, self.listen.clone()), (settings::ADMIN_LISTEN.key, self.admin_listen.clone())];
+        given.into_iter().filter_map(|(key, text)| Some((key, text?))).collect()
+    }
+}
+
+/// Shows the verification token that Notion sent, or forgets it.
+///
+/// When a subscription is created, Notion sends a token to the webhook's address, once. `serve` stores it beside the
+/// database, unless one is configured or stored already. Paste it into Notion to verify the subscription.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  suppressd handshake             tells whether a token is stored, and what to do next
+  suppressd handshake --show      prints it, to be pasted into Notion under «Verify subscription»
+  suppressd handshake --reset     forgets it, so that the next handshake is taken")]
+pub struct HandshakeArgs {
+    /// Print the stored token.
+    #[arg(long, conflicts_with = "reset")]
+    pub show: bool,
+    /// Forget the stored token, so that the next handshake is taken.
+    #[arg(long)]
+    pub reset: bool,
+}
+
+/// Shows everything at work, against a simulated Notion workspace inside the program.
+///
+/// Needs no account, no network and no settings. The workspace changes all the time and reports its changes as Notion
+/// does, late, doubled and out of order; the demonstration tells how long each took to reach the cache, and ends by
+/// comparing the cache with the workspace.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  suppressd demo
+  suppressd demo --for 1m --pages 500 --seed 7 --json")]
+pub struct DemoArgs {
+    /// How long it runs (20s, 5m).
+    #[arg(long = "for", value_name = "DURATION", default_value = "20s", value_parser = times::duration)]
+    pub duration: Duration,
+    /// How many companies come into the workspace at once in the beginning.
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub pages: u32,
+    /// What chance starts from: the same seed makes the same changes.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Report as one object of JSON.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,111 @@
+//! `check`: may I push this?
+
+use chrono::{TimeDelta, Utc};
+use serde::Serialize;
+
+use crate::{
+    cli::{
+        ExitStatus,
+        args::asking::CheckArgs,
+        database,
+        failure::{self, NextStep},
+        output::{BAD, GOOD, Output, WARNING, plain},
+        times::instant,
+    },
+    clock::Clock,
+    config::Config,
+    lookup::{LookupError, Question},
+    model::verdict::{Answer, Company, Verdict},
+};
+
+/// Answers every question, and exits as `grep` does: an error beats «suppressed», which beats «stale» and «clear».
+pub(super) fn run(args: &CheckArgs, config: &Config) -> anyhow::Result<ExitStatus> {
+    let clock = Clock::system();
+    let lookup = database::lookup(config, &clock)?;
+    let (names, questions) = questions(args);
+    let max_age = args.max_age.map(|age| TimeDelta::from_std(age).unwrap_or(TimeDelta::MAX));
+    let answers = lookup.answer_blocking(&questions, max_age)?;
+
+    let mut output = Output::stdout();
+    for (name, answer) in names.iter().zip(&answers) {
+        if args.json {
+            output.json(&Answered::new(name, answer))?;
+        } else {
+            tell(&mut output, name, answer, clock.now())?;
+        }
+    }
+    if !args.json && answers.iter().any(Result::is_err) {
+        failure::advise(&NextStep(
+            "ask for a key such as domain:acme.ai, a host or a web address of the company's own, or with \
+             --name, --companies-house, --crunchbase, …",
+        ));
+    }
+    Ok(status(&answers))
+}
+
+/// Every value is asked by itself; the options together are one more question.
+fn questions(args: &CheckArgs) -> (Vec<String>, Vec<Question>) {
+    let mut names = args.company.values.clone();
+    let mut questions: Vec<_> = names.iter().cloned().map(Question::Text).collect();
+    let company = args.company.company();
+    if company != Company::default() {
+        names.push(company.name.clone().unwrap_or_else(|| "the company".to_owned()));
+        questions.push(Question::Company(Box::new(company)));
+    }
+    (names, questions)
+}
+
+fn status(answers: &[Result<Verdict, LookupError>]) -> ExitStatus {
+    let any = |wanted: Answer| answers.iter().flatten().any(|verdict| verdict.verdict == wanted);
+    match () {
+        () if answers.iter().any(Result::is_err) => ExitStatus::Failure,
+        () if any(Answer::Suppressed) => Answer::Suppressed.into(),
+        () if any(Answer::Stale) => Answer::Stale.into(),
+        () => Answer::Clear.into(),
+    }
+}
+
+/// One answer for machines: the question, and its verdict or why there is none.
+#[derive(Serialize)]
+struct Answered<'a> {
+    asked: &'a str,
+    #[serde(flatten)]
+    verdict: Option<&'a Verdict>,
+    error: Option<String>,
+}
+
+impl<'a> Answered<'a> {
+    fn new(asked: &'a str, answer: &'a Result<Verdict, LookupError>) -> Self {
+        Self { asked, verdict: answer.as_ref().ok(), error: answer.as_ref().err().map(ToString::to_string) }
+    }
+}
+
+fn tell<W: std::io::Write>(
+    output: &mut Output<W>,
+    name: &str,
+    answer: &Result<Verdict, LookupError>,
+    now: chrono::DateTime<Utc>,
+) -> std::io::Result<()> {
+    let name = if name.is_empty() { "\"\"".into() } else { plain(name) };
+    let verdict = match answer {
+        Ok(verdict) => verdict,
+        Err(error) => return output.line(format_args!("{name}: {BAD}no answer{BAD:#}: {error}")),
+    };
+    let style = match verdict.verdict {
+        Answer::Suppressed => BAD,
+        Answer::Clear => GOOD,
+        Answer::Stale => WARNING,
+    };
+    output.line(format_args!("{name}: {style}{}{style:#}: {}", verdict.verdict.name(), plain(&verdict.reason)))?;
+    if let Some(matched) = &verdict.matched {
+        let strength = matched.key.prefix().strength();
+        output.line(format_args!("  key     {} ({})", matched.key, format!("{strength:?}").to_lowercase()))?;
+        if let Some(url) = &matched.page_url {
+            output.line(format_args!("  page    {}", plain(url)))?;
+        }
+    }
+    if let Some(proven) = verdict.fresh_as_of {
+        output.line(format_args!("  proven  {}", instant(proven, now)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! What commands write to stdout: lines and tables for people, JSON for machines.
+//!
+//! Colours appear only on a terminal, and never where `NO_COLOR` is set. That the reader has gone (`| head`) is not an
+//! error. Text from the CRM goes through [`plain`], so that nobody's company name can move the cursor.
+
+use std::{
+    borrow::Cow,
+    fmt::Display,
+    io::{self, ErrorKind, Stdout, Write},
+};
+
+use anstream::AutoStream;
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+/// For what should stand out.
+pub const STRONG: Style = Style::new().bold();
+/// For what is good.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// For what asks for attention.
+pub const WARNING: Style = AnsiColor::Yellow.on_default();
+/// For what is bad.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// The writer of all commands.
+#[derive(Debug)]
+pub struct Output<W> {
+    writer: W,
+    reader_gone: bool,
+}
+
+impl Output<AutoStream<Stdout>> {
+    /// Writes to stdout, in colour where somebody can see it.
+    pub fn stdout() -> Self {
+        Self::new(AutoStream::auto(io::stdout()))
+    }
+}
+
+impl<W: Write> Output<W> {
+    /// Writes to `writer`.
+    pub const fn new(writer: W) -> Self {
+        Self { writer, reader_gone: false }
+    }
+
+    /// Writes a line.
+    pub fn line(&mut self, text: impl Display) -> io::Result<()> {
+        self.unless_gone(|writer| writeln!(writer, "{text}"))
+    }
+
+    /// Writes a value as one line of JSON.
+    pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let json = serde_json::to_string(value)?;
+        self.line(json)
+    }
+
+    /// Writes a table, its columns aligned.
+    pub fn table(&mut self, table: &Table) -> io::Result<()> {
+        self.unless_gone(|writer| table.write(writer))
+    }
+
+    fn unless_gone(&mut self, write: impl FnOnce(&mut W) -> io::Result<()>) -> io::Result<()> {
+        if self.reader_gone {
+            return Ok(());
+        }
+        match write(&mut self.writer).and_then(|()| self.writer.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.reader_gone = true;
+                Ok(())
+            }
+            written => written,
+        }
+    }
+}
+
+/// Rows under headings.
+#[derive(Debug, Clone)]
+pub struct Table {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// Makes a table without rows.
+    pub fn new(headings: impl Into<Vec<&'static str>>) -> Self {
+        Self { headings: headings.into(), rows: Vec::new() }
+    }
+
+    /// Adds a row, with a cell for each heading.
+    pub fn row<C: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = C>) {
+        self.rows.push(cells.into_iter().map(|cell| plain(cell.as_ref()).into_owned()).collect());
+    }
+
+    fn write(&self, writer: &mut impl Write) -> io::Result<()> {
+        let widths: Vec<usize> = (0..self.headings.len())
+            .map(|at| {
+                let cells = self.rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
+                cells.chain(self.headings.get(at).map(|heading| heading.len())).max().unwrap_or(0)
+            })
+            .collect();
+        writeln!(writer, "{STRONG}{}{STRONG:#}", aligned(&self.headings, &widths))?;
+        self.rows.iter().try_for_each(|row| writeln!(writer, "{}", aligned(row, &widths)))
+    }
+}
+
+fn aligned<C: AsRef<str>>(cells: &[C], widths: &[usize]) -> String {
+    let padded: Vec<String> =
+        cells.iter().zip(widths).map(|(cell, width)| format!("{:<width$}", cell.as_ref())).collect();
+    padded.join("  ").trim_end().to_owned()
+}
+
+/// Writes a number with what it counts: «1 event», «3 events».
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Replaces control characters, which a terminal would obey.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) { text.replace(char::is_control, "\u{fffd}").into() } else { text.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Output<AutoStream<Vec<u8>>>) -> io::Result<()>) -> String {
+        let mut output = Output::new(AutoStream::never(Vec::new()));
+        write(&mut output).unwrap();
+        String::from_utf8(output.writer.into_inner()).unwrap()
+    }
+
+    #[test]
+    fn columns_are_aligned_and_lines_have_no_blanks_at_the_end() {
+        let mut table = Table::new(["KEY", "STATUS"]);
+        table.row(["domain:acme.ai", "Lost"]);
+        table.row(["name_loc:ü", ""]);
+        let text = written(|output| output.table(&table));
+        assert_eq!(text, "KEY             STATUS\ndomain:acme.ai  Lost\nname_loc:ü\n");
+    }
+
+    #[test]
+    fn text_from_elsewhere_cannot_move_the_cursor() {
+        let mut table = Table::new(["NAME"]);
+        table.row(["Acme\x1b[2J\nLtd"]);
+        assert_eq!(written(|output| output.table(&table)), "NAME\nAcme\u{fffd}[2J\u{fffd}Ltd\n");
+    }
+
+    #[test]
+    fn json_is_one_line() {
+        assert_eq!(written(|output| output.json(&[Some("a\nb"), None])), "[\"a\\nb\",null]\n");
+    }
+
+    #[test]
+    fn styles_are_stripped_where_nobody_sees_them() {
+        assert_eq!(written(|output| output.line(format_args!("{GOOD}clear{GOOD:#}"))), "clear\n");
+    }
+
+    /// A writer that fails, and counts how often it was asked.
+    struct Failing(ErrorKind, u32);
+
+    impl Write for Failing {
+        fn write(&mut self, _buffer: &[u8]) -> io::Result<usize> {
+            self.1 += 1;
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_error_and_is_not_written_to_again() {
+        let mut output = Output::new(Failing(ErrorKind::BrokenPipe, 0));
+        output.line("one").unwrap();
+        output.line("two").unwrap();
+        assert_eq!(output.writer.1, 1);
+        assert!(Output::new(Failing(ErrorKind::StorageFull, 0)).line("one").is_err());
+    }
+}

@@ -1,0 +1,131 @@
+//! `status`: how it stands, on one screen.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    cli::{
+        ExitStatus,
+        args::asking::StatusArgs,
+        database,
+        output::{BAD, GOOD, Output, STRONG, WARNING, counted, plain},
+        times::{instant, relative},
+    },
+    clock::Clock,
+    config::Config,
+    lookup::status::{Running, Status},
+    notion::budget::BudgetState,
+};
+
+/// A `serve` says how it stands every five seconds; one that has not for this long is not running.
+const SILENT_AFTER: TimeDelta = TimeDelta::seconds(20);
+
+/// Shows the status.
+pub(super) async fn run(args: &StatusArgs, config: &Config) -> anyhow::Result<ExitStatus> {
+    let status = database::lookup(config, &Clock::system())?.status().await?;
+    let mut output = Output::stdout();
+    if args.json {
+        output.json(&status)?;
+    } else {
+        let mut screen = Screen { output: &mut output, now: status.at };
+        screen.row("database", &config.db_path.display().to_string())?;
+        screen.tell(&status)?;
+    }
+    Ok(ExitStatus::Success)
+}
+
+struct Screen<'a, W> {
+    output: &'a mut Output<W>,
+    now: DateTime<Utc>,
+}
+
+impl<W: std::io::Write> Screen<'_, W> {
+    fn tell(&mut self, status: &Status) -> std::io::Result<()> {
+        self.running(status.running.as_ref())?;
+        let events = &status.events;
+        self.row("last event", &self.instant(events.last_received_at, "none yet"))?;
+        let lag = match events.lag_seconds {
+            0 => format!("{GOOD}none{GOOD:#}"),
+            seconds => format!("{WARNING}the oldest waiting event is {seconds} s old{WARNING:#}"),
+        };
+        self.row("lag", &lag)?;
+        let count = |state: &str| events.by_state.get(state).copied().unwrap_or(0);
+        self.row(
+            "waiting",
+            &match count("waiting") {
+                0 => "0".to_owned(),
+                waiting => format!("{} about {}", counted(waiting, "event"), counted(events.subjects_waiting, "page")),
+            },
+        )?;
+        let parked = match count("parked") {
+            0 => "0".to_owned(),
+            parked => format!("{BAD}{parked}{BAD:#} (`suppressd events list --state parked`)"),
+        };
+        self.row("parked", &parked)?;
+        self.row(
+            "events",
+            &format!("{} settled, {} ignored, {} unreadable", count("settled"), count("ignored"), count("unreadable")),
+        )?;
+        let cache = &status.cache;
+        self.row(
+            "rows",
+            &format!(
+                "{} ({} expired, {} by other programs), from {} pages",
+                cache.entries, cache.entries_expired, cache.entries_of_others, cache.pages
+            ),
+        )?;
+        self.row(
+            "pages",
+            &format!(
+                "{} without a key, {} that Notion no longer shows, {} keys claimed more than once",
+                cache.pages_without_key, cache.pages_missing, cache.keys_contested
+            ),
+        )?;
+        let sweep = match &status.last_sweep {
+            None => format!("{WARNING}none yet{WARNING:#}: `check` cannot say clear before the first"),
+            Some(sweep) => {
+                format!("{}, {}", sweep.outcome, instant(sweep.completed_at.unwrap_or(sweep.started_at), self.now))
+            }
+        };
+        self.row("last sweep", &sweep)?;
+        for source in &status.sources {
+            let proven = source.watermark.map(|at| format!("proven {}", instant(at, self.now)));
+            let proven = proven.unwrap_or_else(|| format!("{WARNING}never swept{WARNING:#}"));
+            self.row("source", &format!("{}, {proven}", source.id))?;
+        }
+        Ok(())
+    }
+
+    fn running(&mut self, running: Option<&Running>) -> std::io::Result<()> {
+        let Some(running) = running else { return self.row("serve", &format!("{WARNING}never ran{WARNING:#}")) };
+        let heard = relative(running.at, self.now);
+        if running.stopped {
+            return self.row("serve", &format!("stopped {heard}"));
+        }
+        if self.now - running.at > SILENT_AFTER {
+            return self.row("serve", &format!("{WARNING}not running{WARNING:#}, last heard of {heard}"));
+        }
+        self.row("serve", &format!("{GOOD}running{GOOD:#} as process {}, heard of {heard}", running.pid))?;
+        for (part, problem) in &running.problems {
+            self.row("problem", &format!("{BAD}{part}{BAD:#}: {}", plain(problem)))?;
+        }
+        self.row("queue", &format!("{} waiting, {} being looked at", running.queue, running.looks))?;
+        for budget in &running.budgets {
+            if let Ok(budget) = serde_json::from_value::<BudgetState>(budget.clone()) {
+                let paused = budget.paused_until.filter(|until| *until > self.now);
+                let paused = paused
+                    .map(|until| format!(", {WARNING}paused{WARNING:#} until {}", instant(until, self.now)))
+                    .unwrap_or_default();
+                self.row("budget", &format!("{} of {} requests spent in 60 s{paused}", budget.spent, budget.limit))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, name: &str, text: &str) -> std::io::Result<()> {
+        self.output.line(format_args!("{STRONG}{name:<11}{STRONG:#} {text}"))
+    }
+
+    fn instant(&self, at: Option<DateTime<Utc>>, never: &str) -> String {
+        at.map_or_else(|| never.to_owned(), |at| instant(at, self.now))
+    }
+}
