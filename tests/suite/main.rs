@@ -1,0 +1,24 @@
+//! Tests from outside: a world is set up, things happen in it, and its rows and answers are looked at.
+#![expect(clippy::unwrap_used, reason = "a failed step should fail the test")]
+
+mod applying;
+mod cache;
+mod cli;
+mod demo;
+mod end_to_end;
+mod handshake;
+mod load;
+mod mishaps;
+mod pipeline;
+mod private;
+mod process;
+mod program;
+mod receiver;
+mod replay;
+mod restart;
+mod retention;
+mod signals_db;
+mod stage;
+mod stranger;
+mod worker;
+mod world;
