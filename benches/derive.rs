@@ -22,13 +22,14 @@ use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use rusqlite::{Connection, params};
 use serde_json::Value as Json;
 use suppressd::{
-    cache::{Applied, Cache, CacheSettings, Sighting},
+    cache::{Applied, Cache, CacheSettings},
     clock::Clock,
     derive::{self, Rules, mapping, mapping::Names, winner::HardStatuses},
     model::{
         entry::{Cause, Door, Standing},
         id::{DataSourceId, PageId},
         page::{Role, Value, Values, View},
+        sighting::Sighting,
     },
     notion::{page_json, schema},
     store::{Store as _, sqlite::SqliteStore},

@@ -17,7 +17,7 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OpenFlags};
 use suppressd::{
-    cache::{Cache, CacheSettings, Sighting},
+    cache::{Cache, CacheSettings},
     clock::Clock,
     derive::{Rules, winner::HardStatuses},
     lookup::{Lookup, LookupSettings, Question},
@@ -25,6 +25,7 @@ use suppressd::{
         entry::{Cause, Door, Standing},
         id::{DataSourceId, PageId},
         page::{Role, Value, Values, View},
+        sighting::Sighting,
         verdict::Answer,
     },
     store::{Store as _, StoredSource, sqlite::SqliteStore},

@@ -29,8 +29,9 @@ use crate::{
         recorded::RecordedError,
         signature::{InvalidToken, VerificationToken},
     },
+    sources::SourceSettings,
     store::{StoreError, sqlite::SqliteStore},
-    worker::{WorkerSettings, sources::SourceSettings},
+    worker::WorkerSettings,
 };
 
 /// How long after a look that Notion may not have been ready for a page is looked at once more.

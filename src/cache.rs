@@ -25,7 +25,8 @@ use crate::{
         entry::{CachedPage, Cause, Change, Claim, Door, Standing},
         id::{DataSourceId, PageId},
         key::Candidate,
-        page::{Values, View},
+        page::View,
+        sighting::{Absence, Sighting},
     },
     store::{Rows, Store, StoreError},
 };
@@ -46,36 +47,6 @@ pub struct CacheSettings {
 pub struct Cache {
     settings: Arc<CacheSettings>,
     hard: Arc<RwLock<BTreeMap<DataSourceId, HardStatuses>>>,
-}
-
-/// A page as it was seen, reduced to what the cache depends on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
-    /// The page.
-    pub page: PageId,
-    /// The source through which it was seen.
-    pub source: DataSourceId,
-    /// Whether it is a row of that source.
-    pub standing: Standing,
-    /// Its last edit, to the minute.
-    pub last_edited_time: DateTime<Utc>,
-    /// The instant before the request that showed it.
-    pub observed_at: DateTime<Utc>,
-    /// Where it was seen.
-    pub view: View,
-    /// Its address, for people.
-    pub url: Option<String>,
-    /// Its mapped values.
-    pub values: Values,
-}
-
-/// A page for which Notion answered 404.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Absence {
-    /// The page.
-    pub page: PageId,
-    /// The instant before the request.
-    pub observed_at: DateTime<Utc>,
 }
 
 /// What became of a sighting.

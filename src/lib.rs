@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod cache;
+mod causes;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -18,5 +19,6 @@ pub mod metrics;
 pub mod model;
 pub mod notion;
 pub mod simulator;
+pub mod sources;
 pub mod store;
 pub mod worker;

@@ -5,4 +5,5 @@ pub mod event;
 pub mod id;
 pub mod key;
 pub mod page;
+pub mod sighting;
 pub mod verdict;

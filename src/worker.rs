@@ -10,7 +10,6 @@ mod look;
 mod prepare;
 pub mod queue;
 pub mod retry;
-pub mod sources;
 
 use std::{
     collections::HashMap,
@@ -33,19 +32,19 @@ use tracing::{info, warn};
 
 use crate::{
     cache::Cache,
+    causes::told,
     clock::Clock,
     inbox::{Arrivals, Inbox},
     lifecycle::health::Part,
     metrics::Metrics,
     model::event::Subject,
     notion::Notion,
+    sources::{Resolved, Sources},
     store::{Seq, Store},
     worker::{
         apply::Looked,
         prepare::Prepared,
         queue::{Ended, Look, Queue},
-        retry::told,
-        sources::{Resolved, Sources},
     },
 };
 

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::{
     app::delta,
+    causes::told,
     clock::Clock,
     config::Retention,
     inbox::Inbox,
@@ -16,7 +17,7 @@ use crate::{
     lookup::status::{RUNNING, Running},
     notion::budget::{Budget, BudgetState},
     store::{Cutoffs, Store, StoreError},
-    worker::{Live, retry::told},
+    worker::Live,
 };
 
 /// How often the writer is tried and other processes' commits are looked for.

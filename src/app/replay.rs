@@ -29,11 +29,9 @@ use crate::{
     metrics::Metrics,
     model::id::TableId,
     notion::{Notion, budget::Budget, client::Client, recorded::Recorded, signature::VerificationToken},
+    sources::{SourceSettings, Sources},
     store::{EventState, Exclusive, Store as _, sqlite::SqliteStore},
-    worker::{
-        Worker, WorkerHealth,
-        sources::{SourceSettings, Sources},
-    },
+    worker::{Worker, WorkerHealth},
 };
 
 /// How often it is asked whether anything still waits.

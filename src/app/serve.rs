@@ -25,11 +25,9 @@ use crate::{
     lifecycle::Lifecycle,
     metrics::Metrics,
     model::id::TableId,
+    sources::{Resolved, SourceSettings, Sources},
     store::{Store as _, sqlite::SqliteStore},
-    worker::{
-        Report, Worker, WorkerHealth,
-        sources::{Resolved, SourceSettings, Sources},
-    },
+    worker::{Report, Worker, WorkerHealth},
 };
 
 /// The worker beats at least every few seconds; a look of its own may take as long as a request.

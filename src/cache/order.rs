@@ -15,10 +15,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{
-    cache::Sighting,
-    model::{entry::CachedPage, page::View},
-};
+use crate::model::{entry::CachedPage, page::View, sighting::Sighting};
 
 /// What a sighting is to what was applied before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

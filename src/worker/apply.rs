@@ -3,17 +3,17 @@
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 
 use crate::{
-    cache::{Absence, Applied, Outcome, Sighting},
-    derive,
+    cache::{Applied, Outcome},
     model::{
         entry::{CachedPage, Cause, Door, Standing},
         event::{EventKind, Subject},
-        id::{DataSourceId, PageId},
-        page::Snapshot,
+        id::PageId,
+        sighting::{Absence, Sighting},
     },
-    notion::{Notion, NotionError},
+    notion::{Notion, NotionError, Priority},
+    sources::error::AskError,
     store::{Delay, Rows, Seq, Store, StoreError, StoredEvent},
-    worker::{Look, Worker, retry::LookError, sources::Resolved},
+    worker::{Look, Worker},
 };
 
 /// Why the events of a page wait although it was applied: it was older than they are.
@@ -32,12 +32,12 @@ pub struct Looked {
 
 impl<S: Store, N: Notion> Worker<S, N> {
     /// Looks at one page and applies what it shows.
-    pub(super) async fn look_at_page(&self, page: PageId, look: Look) -> Result<Looked, LookError> {
+    pub(super) async fn look_at_page(&self, page: PageId, look: Look) -> Result<Looked, AskError> {
         let known_in = self.store().read(move |rows| Ok(rows.page(page)?.map(|known| known.source))).await?;
         let asked_at = self.clock.now();
-        let seen = match self.sources.page(page, known_in, asked_at).await {
-            Ok(snapshot) => Seen::Shown(Box::new(self.sighting(&snapshot, known_in)?)),
-            Err(LookError::Notion(NotionError::NotFound)) => Seen::NotFound(Absence { page, observed_at: asked_at }),
+        let seen = match self.sources.page(page, known_in, asked_at, Priority::Webhook).await {
+            Ok(snapshot) => Seen::Shown(Box::new(self.sources.sighting(&snapshot, known_in)?)),
+            Err(AskError::Notion(NotionError::NotFound)) => Seen::NotFound(Absence { page, observed_at: asked_at }),
             Err(error) => return Err(error),
         };
         let worker = self.clone();
@@ -66,30 +66,6 @@ impl<S: Store, N: Notion> Worker<S, N> {
             None => drop(rows.settle(look.subject, look.through)?),
         }
         Ok(Looked { outcome, again_at, event: newest })
-    }
-
-    /// Reads a snapshot by the mapping of the source in which the page stands, or last stood.
-    fn sighting(&self, snapshot: &Snapshot, known_in: Option<DataSourceId>) -> Result<Sighting, LookError> {
-        let holding = self.sources.holding(&snapshot.page);
-        let source = holding.clone().or_else(|| self.sources.known(known_in));
-        let source: &Resolved = source.as_deref().ok_or(LookError::Unresolved)?;
-        let mut values = source.mapping.values(&snapshot.page);
-        if holding.is_some() && known_in.is_some_and(|known| known != source.data_source) {
-            source.mapping.empty_unmapped(&mut values);
-        }
-        Ok(Sighting {
-            page: snapshot.page.id,
-            source: source.data_source,
-            standing: match holding {
-                None => Standing::MovedOut,
-                Some(_) => derive::standing(&snapshot.page, source.data_source, source.database),
-            },
-            last_edited_time: snapshot.page.last_edited_time,
-            observed_at: snapshot.observed_at,
-            view: snapshot.view,
-            url: snapshot.page.url.clone(),
-            values,
-        })
     }
 }
 

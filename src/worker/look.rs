@@ -7,14 +7,16 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     cache::Applied,
+    causes::told,
     model::event::Subject,
     notion::Notion,
+    sources::error::AskError,
     store::{Delay, Rows, Store, StoreError},
     worker::{
         Report, Worker, WorkerHealth,
         apply::{self, Looked},
         queue::{Ended, Look},
-        retry::{self, LookError, Verdict, told},
+        retry::{self, Verdict},
     },
 };
 
@@ -49,7 +51,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
     }
 
     /// Reads the schemas again, and settles the events that asked for it.
-    async fn look_at_sources(&self, look: Look) -> Result<Looked, LookError> {
+    async fn look_at_sources(&self, look: Look) -> Result<Looked, AskError> {
         self.sources.resolve(self.store(), self.clock.now()).await?;
         self.learn().await?;
         self.store().write(move |rows| rows.settle(look.subject, look.through)).await?;
@@ -57,7 +59,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
     }
 
     /// Stores what becomes of a look that failed.
-    async fn fail(&self, look: Look, error: &LookError) -> Ended {
+    async fn fail(&self, look: Look, error: &AskError) -> Ended {
         let now = self.clock.now();
         self.metrics.looks_failed.count();
         let verdict = retry::verdict(error, look.attempts, now, fastrand::f64());

@@ -6,11 +6,13 @@ use tokio::time::{Instant, sleep};
 use tracing::{error, info};
 
 use crate::{
+    causes::told,
     notion::Notion,
+    sources::error::AskError,
     store::Store,
     worker::{
         TURN_MAX, Worker, WorkerHealth,
-        retry::{self, LookError, Verdict, told},
+        retry::{self, Verdict},
     },
 };
 
@@ -54,7 +56,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
         }
     }
 
-    async fn know(&self) -> Result<Prepared, LookError> {
+    async fn know(&self) -> Result<Prepared, AskError> {
         let prepared = if self.sources.recall(self.store()).await? {
             Prepared::FromStore
         } else {
@@ -66,7 +68,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
     }
 
     /// Takes over what is known of the sources: who they are, and which statuses are hard.
-    pub(super) async fn learn(&self) -> Result<(), LookError> {
+    pub(super) async fn learn(&self) -> Result<(), AskError> {
         let known = self.sources.resolved();
         for table in &known {
             self.cache.learn(table.data_source, table.hard.clone());

@@ -2,33 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{notion::NotionError, store::StoreError};
-
-/// Why a look brought nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum LookError {
-    /// Notion gave no answer that can be used.
-    #[error(transparent)]
-    Notion(#[from] NotionError),
-    /// The database did not take what Notion answered.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The token of the source was refused a moment ago: nobody asks before somebody had time to mend that.
-    #[error("the token was refused; it is tried again later")]
-    Gated {
-        /// When it is tried again.
-        until: DateTime<Utc>,
-    },
-    /// The schema of the source was never read, so that no page of it can be understood.
-    #[error("the schema of the source is not known yet")]
-    Unresolved,
-    /// The configured database does not say which table is meant.
-    #[error("the database holds {} data sources ({}): name one with NOTION_DATA_SOURCE_ID", .0.len(), .0.join(", "))]
-    Ambiguous(Vec<String>),
-    /// The schema lacks what every source must have.
-    #[error("the schema cannot be used: {0}")]
-    Unmappable(String),
-}
+use crate::{
+    causes::told,
+    notion::NotionError,
+    sources::error::{AskError, REFUSED_PAUSE},
+};
 
 /// What becomes of the events that a look was to settle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,14 +47,11 @@ const ATTEMPTS_UNAVAILABLE: u32 = 80;
 /// Tries while Notion's answer cannot be read: it may be half an answer, but more often it stays as it is.
 const ATTEMPTS_UNREADABLE: u32 = 6;
 
-/// How long a refused token is left in peace. Each try costs one request.
-pub const REFUSED_PAUSE: TimeDelta = TimeDelta::seconds(60);
-
 /// How long a page waits for the schema of its source.
 const UNRESOLVED_PAUSE: TimeDelta = TimeDelta::seconds(2);
 
 /// Decides what becomes of a look that failed for the `attempts + 1`-th time. `jitter` is from 0 to 1.
-pub fn verdict(error: &LookError, attempts: u32, now: DateTime<Utc>, jitter: f64) -> Verdict {
+pub fn verdict(error: &AskError, attempts: u32, now: DateTime<Utc>, jitter: f64) -> Verdict {
     let again = |attempts_max: u32| match attempts + 1 {
         failed if failed >= attempts_max => Verdict::Parked(format!("failed {failed} times: {}", told(error))),
         failed => Verdict::RetryAt { due_at: now + backoff(attempts, jitter), attempts: failed },
@@ -84,19 +59,19 @@ pub fn verdict(error: &LookError, attempts: u32, now: DateTime<Utc>, jitter: f64
     // Waits that everybody shares are nobody's failure: they do not count as attempts.
     let later = |wait: TimeDelta| Verdict::RetryAt { due_at: now + wait + BACKOFF_MIN.mul(jitter), attempts };
     match error {
-        LookError::Notion(NotionError::RateLimited { retry_after }) => {
+        AskError::Notion(NotionError::RateLimited { retry_after }) => {
             later(TimeDelta::from_std(*retry_after).unwrap_or(BACKOFF_MAX))
         }
-        LookError::Notion(NotionError::Refused { .. }) => later(REFUSED_PAUSE),
-        LookError::Gated { until } => later((*until - now).max(TimeDelta::zero())),
-        LookError::Unresolved => later(UNRESOLVED_PAUSE),
-        LookError::Notion(NotionError::Rejected { .. }) => Verdict::Parked(told(error)),
-        LookError::Notion(NotionError::Unreadable(_)) => again(ATTEMPTS_UNREADABLE),
-        LookError::Notion(NotionError::NotFound | NotionError::CursorRefused | NotionError::Unavailable(_)) => {
+        AskError::Notion(NotionError::Refused { .. }) => later(REFUSED_PAUSE),
+        AskError::Gated { until } => later((*until - now).max(TimeDelta::zero())),
+        AskError::Unresolved => later(UNRESOLVED_PAUSE),
+        AskError::Notion(NotionError::Rejected { .. }) => Verdict::Parked(told(error)),
+        AskError::Notion(NotionError::Unreadable(_)) => again(ATTEMPTS_UNREADABLE),
+        AskError::Notion(NotionError::NotFound | NotionError::CursorRefused | NotionError::Unavailable(_)) => {
             again(ATTEMPTS_UNAVAILABLE)
         }
         // These hold until somebody acts, and are asked for anew then.
-        LookError::Store(_) | LookError::Ambiguous(_) | LookError::Unmappable(_) => again(u32::MAX),
+        AskError::Store(_) | AskError::Ambiguous(_) | AskError::Unmappable(_) => again(u32::MAX),
     }
 }
 
@@ -104,12 +79,6 @@ pub fn verdict(error: &LookError, attempts: u32, now: DateTime<Utc>, jitter: f64
 fn backoff(attempts: u32, jitter: f64) -> TimeDelta {
     let doubled = BACKOFF_MIN.checked_mul(1_i32 << attempts.min(20)).unwrap_or(BACKOFF_MAX).min(BACKOFF_MAX);
     doubled / 2 + (doubled / 2).mul(jitter)
-}
-
-/// Returns an error with all its causes, in one line.
-pub fn told(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 trait Mul {
@@ -129,11 +98,11 @@ mod tests {
 
     use super::*;
 
-    fn unavailable() -> LookError {
+    fn unavailable() -> AskError {
         NotionError::Unavailable("connection reset".into()).into()
     }
 
-    fn wait(error: &LookError, attempts: u32) -> Option<(i64, u32)> {
+    fn wait(error: &AskError, attempts: u32) -> Option<(i64, u32)> {
         match verdict(error, attempts, DateTime::UNIX_EPOCH, 1.0) {
             Verdict::RetryAt { due_at, attempts } => Some((due_at.timestamp(), attempts)),
             Verdict::Settled | Verdict::Parked(_) => None,

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use suppressd::{
-    cache::{Applied, Cache, CacheSettings, Sighting},
+    cache::{Applied, Cache, CacheSettings},
     derive::{Rules, winner::HardStatuses},
     model::{
         entry::{Cause, Door, Standing},
         id::{DataSourceId, PageId},
         page::{Role, Value, Values, View},
+        sighting::Sighting,
     },
     store::{Store as _, sqlite::SqliteStore},
 };

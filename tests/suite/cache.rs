@@ -3,11 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::params;
 use suppressd::{
-    cache::{Absence, Applied, Cache, CacheSettings, Outcome, Sighting},
+    cache::{Applied, Cache, CacheSettings, Outcome},
     derive::{Rules, SharedHosts, winner::HardStatuses},
     model::{
         entry::{Cause, Door, Standing},
         page::{Role, Value, Values, View},
+        sighting::{Absence, Sighting},
     },
     store::{Rows, Store as _, StoreError, sqlite::SqliteStore},
 };

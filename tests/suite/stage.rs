@@ -25,14 +25,12 @@ use suppressd::{
         page::{Page, Parent, Property, Schema, SchemaProperty, Snapshot, Value, View},
     },
     notion::{Notion, NotionError, Priority, Query, QueryPage},
+    sources::{SourceSettings, Sources},
     store::{
         Appended, Disposition, EventFilter, EventState, Exclusive, NewEvent, Rows, Store, StoreError, StoredEvent,
         sqlite::SqliteStore,
     },
-    worker::{
-        Worker, WorkerHealth, WorkerSettings,
-        sources::{SourceSettings, Sources},
-    },
+    worker::{Worker, WorkerHealth, WorkerSettings},
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;

@@ -3,27 +3,31 @@
 //! What was read last is kept in the store, so that a start while Notion cannot be reached goes on with it, and so
 //! that a property which was renamed meanwhile is still known by its id.
 
+pub mod error;
+mod gate;
+
 use std::{
     cmp::Reverse,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::Duration,
+    sync::{Arc, PoisonError, RwLock},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
-use tokio::time::Instant;
+use chrono::{DateTime, Utc};
 
 use crate::{
     derive::{
+        self,
         mapping::{self, Mapping, Names, Note},
         winner::HardStatuses,
     },
     model::{
+        entry::Standing,
         id::{DataSourceId, DatabaseId, PageId, TableId},
         page::{Page, Parent, Schema, Snapshot},
+        sighting::Sighting,
     },
-    notion::{Notion, NotionError, Priority},
+    notion::{Notion, NotionError, Priority, Query, QueryPage},
+    sources::{error::AskError, gate::Gate},
     store::{Store, StoreError, StoredSource},
-    worker::retry::{LookError, REFUSED_PAUSE, told},
 };
 
 /// What the settings say of a source.
@@ -38,9 +42,6 @@ pub struct SourceSettings {
     /// Which of its statuses are hard.
     pub hard: HardStatuses,
 }
-
-/// Notion's code for a token that is wrong as a whole (ERR).
-const UNAUTHORIZED: &str = "unauthorized";
 
 /// All configured sources. Cheap to clone.
 #[derive(Debug)]
@@ -60,18 +61,7 @@ pub struct Source<N> {
     settings: SourceSettings,
     notion: N,
     table: RwLock<Option<Arc<Resolved>>>,
-    gate: Mutex<Gate>,
-}
-
-/// Whether Notion may be asked about a source, and what a person has to mend before it answers.
-#[derive(Debug, Default)]
-struct Gate {
-    /// Told by the monotonic clock, so that setting the other one neither opens nor locks it.
-    closed_until: Option<Instant>,
-    /// Whether anything was shown since the last refusal.
-    shown: bool,
-    refusal: Option<String>,
-    unreadable: Option<String>,
+    gate: Gate,
 }
 
 /// What is known of a source since its schema was read.
@@ -92,7 +82,10 @@ impl<N: Notion> Sources<N> {
     pub fn new(sources: impl IntoIterator<Item = (SourceSettings, N)>) -> Self {
         let all = sources
             .into_iter()
-            .map(|(settings, notion)| Source { settings, notion, table: RwLock::default(), gate: Mutex::default() })
+            .map(|(settings, notion)| {
+                let gate = Gate::of(&settings.name);
+                Source { settings, notion, table: RwLock::default(), gate }
+            })
             .collect();
         Self { all }
     }
@@ -104,10 +97,7 @@ impl<N: Notion> Sources<N> {
 
     /// Returns what a person has to mend before all sources can be read again: the first problem of all.
     pub fn problem(&self) -> Option<String> {
-        self.all.iter().find_map(|source| {
-            let gate = source.gate();
-            gate.refusal.clone().or_else(|| gate.unreadable.clone())
-        })
+        self.all.iter().find_map(|source| source.gate.problem())
     }
 
     /// Takes over what an earlier run stored; returns whether every source is known.
@@ -125,11 +115,11 @@ impl<N: Notion> Sources<N> {
     }
 
     /// Reads the schemas from Notion and stores what they say. One source that fails does not keep the others from that.
-    pub async fn resolve<S: Store>(&self, store: &S, now: DateTime<Utc>) -> Result<(), LookError> {
+    pub async fn resolve<S: Store>(&self, store: &S, now: DateTime<Utc>) -> Result<(), AskError> {
         let mut outcome = Ok(());
         for source in self.all.iter() {
             let resolved = source.resolve(store, now).await;
-            source.note(&resolved);
+            source.gate.note(&resolved);
             outcome = outcome.and(resolved);
         }
         outcome
@@ -143,19 +133,33 @@ impl<N: Notion> Sources<N> {
         id: PageId,
         known_in: Option<DataSourceId>,
         now: DateTime<Utc>,
-    ) -> Result<Snapshot, LookError> {
+        priority: Priority,
+    ) -> Result<Snapshot, AskError> {
         let holds = |source: &&Source<N>| {
             known_in.is_some_and(|known| source.resolved().is_some_and(|table| table.data_source == known))
         };
         let mut unasked = None;
         for source in self.all.iter().filter(holds).chain(self.all.iter().filter(|source| !holds(source))) {
-            match source.guard(now, source.notion.page(id, Priority::Webhook)).await {
-                Err(LookError::Notion(NotionError::NotFound)) => (),
+            match source.gate.guard(now, source.notion.page(id, priority)).await {
+                Err(AskError::Notion(NotionError::NotFound)) => (),
                 Err(error) if is_of_the_token(&error) && !holds(&source) => drop(unasked.get_or_insert(error)),
                 outcome => return outcome,
             }
         }
-        Err(unasked.unwrap_or(LookError::Notion(NotionError::NotFound)))
+        Err(unasked.unwrap_or(AskError::Notion(NotionError::NotFound)))
+    }
+
+    /// Asks for one page of results of a source that is known, with its token.
+    pub async fn query(&self, query: &Query, now: DateTime<Utc>, priority: Priority) -> Result<QueryPage, AskError> {
+        let asked = |source: &&Source<N>| source.resolved().is_some_and(|table| table.data_source == query.data_source);
+        let source = self.all.iter().find(asked).ok_or(AskError::Unresolved)?;
+        source.gate.guard(now, source.notion.query(query, priority)).await
+    }
+
+    /// Returns the client that asks about a source that is known.
+    pub fn notion(&self, data_source: DataSourceId) -> Option<N> {
+        let asked = |source: &&Source<N>| source.resolved().is_some_and(|table| table.data_source == data_source);
+        self.all.iter().find(asked).map(|source| source.notion.clone())
     }
 
     /// Returns the source of this id; the first one where none is named or known.
@@ -170,6 +174,30 @@ impl<N: Notion> Sources<N> {
             Parent::DataSource(id) => id == table.data_source,
             Parent::Database(id) => Some(id) == table.database,
             Parent::Elsewhere => false,
+        })
+    }
+
+    /// Reads a snapshot by the mapping of the source in which the page stands, or last stood.
+    pub fn sighting(&self, snapshot: &Snapshot, known_in: Option<DataSourceId>) -> Result<Sighting, AskError> {
+        let holding = self.holding(&snapshot.page);
+        let source = holding.clone().or_else(|| self.known(known_in));
+        let source: &Resolved = source.as_deref().ok_or(AskError::Unresolved)?;
+        let mut values = source.mapping.values(&snapshot.page);
+        if holding.is_some() && known_in.is_some_and(|known| known != source.data_source) {
+            source.mapping.empty_unmapped(&mut values);
+        }
+        Ok(Sighting {
+            page: snapshot.page.id,
+            source: source.data_source,
+            standing: match holding {
+                None => Standing::MovedOut,
+                Some(_) => derive::standing(&snapshot.page, source.data_source, source.database),
+            },
+            last_edited_time: snapshot.page.last_edited_time,
+            observed_at: snapshot.observed_at,
+            view: snapshot.view,
+            url: snapshot.page.url.clone(),
+            values,
         })
     }
 }
@@ -199,12 +227,12 @@ impl<N: Notion> Source<N> {
         })
     }
 
-    async fn resolve<S: Store>(&self, store: &S, now: DateTime<Utc>) -> Result<(), LookError> {
-        let schemas = self.guard(now, self.notion.schemas(self.settings.table, Priority::Webhook)).await?;
+    async fn resolve<S: Store>(&self, store: &S, now: DateTime<Utc>) -> Result<(), AskError> {
+        let schemas = self.gate.guard(now, self.notion.schemas(self.settings.table, Priority::Webhook)).await?;
         let earlier = self.resolved();
         let schema = pick(schemas, earlier.as_deref(), &self.settings.name)?;
         let read = mapping::resolve(&schema, &self.settings.names, earlier.as_ref().map(|table| &table.mapping))
-            .map_err(|e| LookError::Unmappable(e.to_string()))?;
+            .map_err(|e| AskError::Unmappable(e.to_string()))?;
         for note in &read.notes {
             match note {
                 // Only the title must be there.
@@ -222,7 +250,7 @@ impl<N: Notion> Source<N> {
             mapping: read.mapping,
             hard: self.settings.hard.clone(),
         };
-        let unwritable = |e: serde_json::Error| LookError::Unmappable(e.to_string());
+        let unwritable = |e: serde_json::Error| AskError::Unmappable(e.to_string());
         let row = StoredSource {
             id: table.data_source,
             schema: serde_json::to_string(&schema).map_err(unwritable)?,
@@ -235,86 +263,24 @@ impl<N: Notion> Source<N> {
         self.know(table);
         Ok(())
     }
-
-    /// Remembers whether the schema could be read, as far as that is for a person to mend.
-    fn note(&self, resolved: &Result<(), LookError>) {
-        let problem = match resolved {
-            Ok(()) => None,
-            Err(
-                error @ (LookError::Ambiguous(_)
-                | LookError::Unmappable(_)
-                | LookError::Notion(
-                    NotionError::NotFound | NotionError::Rejected { .. } | NotionError::Unreadable(_),
-                )),
-            ) => Some(format!("source {}: {}", self.settings.name, told(error))),
-            Err(_) => return,
-        };
-        self.gate().unreadable = problem;
-    }
-
-    /// Asks Notion unless the token was refused a moment ago; one question at a time then finds out whether it still is.
-    async fn guard<T>(
-        &self,
-        now: DateTime<Utc>,
-        question: impl Future<Output = Result<T, NotionError>>,
-    ) -> Result<T, LookError> {
-        {
-            let mut gate = self.gate();
-            let closed_for = gate.closed_until.map(|until| until.saturating_duration_since(Instant::now()));
-            match closed_for {
-                None => (),
-                // This question is the probe: the others wait for what comes of it.
-                Some(Duration::ZERO) => gate.close(),
-                Some(wait) => {
-                    return Err(LookError::Gated { until: now + TimeDelta::from_std(wait).unwrap_or_default() });
-                }
-            }
-        }
-        let answer = question.await;
-        let mut gate = self.gate();
-        match &answer {
-            // A page of its own may be withheld from the token. That is seen by others being shown in between.
-            Err(NotionError::Refused { code, .. }) if code != UNAUTHORIZED && gate.shown => gate.shown = false,
-            Err(error @ NotionError::Refused { .. }) => {
-                gate.close();
-                gate.refusal = Some(format!("source {}: {}", self.settings.name, told(error)));
-            }
-            // Whoever could not ask has not learnt whether the token is taken.
-            Err(NotionError::Unavailable(_) | NotionError::RateLimited { .. }) => (),
-            Ok(_) => (gate.closed_until, gate.refusal, gate.shown) = (None, None, true),
-            Err(_) => (gate.closed_until, gate.refusal) = (None, None),
-        }
-        drop(gate);
-        Ok(answer?)
-    }
-
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Gate {
-    fn close(&mut self) {
-        self.closed_until = Some(Instant::now() + REFUSED_PAUSE.to_std().unwrap_or_default());
-    }
 }
 
 /// Returns whether an error is about the token that asked rather than about what was asked for.
-const fn is_of_the_token(error: &LookError) -> bool {
+const fn is_of_the_token(error: &AskError) -> bool {
     matches!(
         error,
-        LookError::Gated { .. } | LookError::Notion(NotionError::Refused { .. } | NotionError::RateLimited { .. })
+        AskError::Gated { .. } | AskError::Notion(NotionError::Refused { .. } | NotionError::RateLimited { .. })
     )
 }
 
 /// Picks the data source that is meant: the only one, or the one that was meant before.
-fn pick(mut schemas: Vec<Schema>, earlier: Option<&Resolved>, name: &str) -> Result<Schema, LookError> {
+fn pick(mut schemas: Vec<Schema>, earlier: Option<&Resolved>, name: &str) -> Result<Schema, AskError> {
     if schemas.len() > 1 {
         let before =
             schemas.iter().position(|schema| earlier.is_some_and(|table| table.data_source == schema.data_source));
         let Some(before) = before else {
             let all = schemas.iter().map(|schema| format!("{} «{}»", schema.data_source, schema.title));
-            return Err(LookError::Ambiguous(all.collect()));
+            return Err(AskError::Ambiguous(all.collect()));
         };
         tracing::warn!(
             source.name = name,
@@ -323,5 +289,5 @@ fn pick(mut schemas: Vec<Schema>, earlier: Option<&Resolved>, name: &str) -> Res
         );
         return Ok(schemas.swap_remove(before));
     }
-    schemas.pop().ok_or_else(|| LookError::Unmappable("the database holds no data source".to_owned()))
+    schemas.pop().ok_or_else(|| AskError::Unmappable("the database holds no data source".to_owned()))
 }

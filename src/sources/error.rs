@@ -1,0 +1,34 @@
+//! Why a source gave nothing.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{notion::NotionError, store::StoreError};
+
+/// Why a source gave nothing that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Notion gave no answer that can be used.
+    #[error(transparent)]
+    Notion(#[from] NotionError),
+    /// The database did not take what Notion answered.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The token of the source was refused a moment ago: nobody asks before somebody had time to mend that.
+    #[error("the token was refused; it is tried again later")]
+    Gated {
+        /// When it is tried again.
+        until: DateTime<Utc>,
+    },
+    /// The schema of the source was never read, so that no page of it can be understood.
+    #[error("the schema of the source is not known yet")]
+    Unresolved,
+    /// The configured database does not say which table is meant.
+    #[error("the database holds {} data sources ({}): name one with NOTION_DATA_SOURCE_ID", .0.len(), .0.join(", "))]
+    Ambiguous(Vec<String>),
+    /// The schema lacks what every source must have.
+    #[error("the schema cannot be used: {0}")]
+    Unmappable(String),
+}
+
+/// How long a refused token is left in peace. Each try costs one request.
+pub const REFUSED_PAUSE: TimeDelta = TimeDelta::seconds(60);

@@ -1,0 +1,110 @@
+//! Whether Notion may be asked about a source, and what a person has to mend before it answers.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+
+use crate::{
+    causes::told,
+    notion::NotionError,
+    sources::error::{AskError, REFUSED_PAUSE},
+};
+
+/// Notion's code for a token that is wrong as a whole (ERR).
+const UNAUTHORIZED: &str = "unauthorized";
+
+/// The gate of one source: closed for a while after its token was refused.
+#[derive(Debug)]
+pub(super) struct Gate {
+    /// The name of the source, for people.
+    name: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Told by the monotonic clock, so that setting the other one neither opens nor locks it.
+    closed_until: Option<Instant>,
+    /// Whether anything was shown since the last refusal.
+    shown: bool,
+    refusal: Option<String>,
+    unreadable: Option<String>,
+}
+
+impl Gate {
+    pub(super) fn of(name: &str) -> Self {
+        Self { name: name.to_owned(), state: Mutex::default() }
+    }
+
+    /// Returns what a person has to mend, if anything.
+    pub(super) fn problem(&self) -> Option<String> {
+        let state = self.state();
+        state.refusal.clone().or_else(|| state.unreadable.clone())
+    }
+
+    /// Remembers whether the schema could be read, as far as that is for a person to mend.
+    pub(super) fn note(&self, resolved: &Result<(), AskError>) {
+        let problem = match resolved {
+            Ok(()) => None,
+            Err(
+                error @ (AskError::Ambiguous(_)
+                | AskError::Unmappable(_)
+                | AskError::Notion(
+                    NotionError::NotFound | NotionError::Rejected { .. } | NotionError::Unreadable(_),
+                )),
+            ) => Some(format!("source {}: {}", self.name, told(error))),
+            Err(_) => return,
+        };
+        self.state().unreadable = problem;
+    }
+
+    /// Asks Notion unless the token was refused a moment ago; one question at a time then finds out whether it still is.
+    pub(super) async fn guard<T>(
+        &self,
+        now: DateTime<Utc>,
+        question: impl Future<Output = Result<T, NotionError>>,
+    ) -> Result<T, AskError> {
+        {
+            let mut state = self.state();
+            let closed_for = state.closed_until.map(|until| until.saturating_duration_since(Instant::now()));
+            match closed_for {
+                None => (),
+                // This question is the probe: the others wait for what comes of it.
+                Some(Duration::ZERO) => state.close(),
+                Some(wait) => {
+                    return Err(AskError::Gated { until: now + TimeDelta::from_std(wait).unwrap_or_default() });
+                }
+            }
+        }
+        let answer = question.await;
+        let mut state = self.state();
+        match &answer {
+            // A page of its own may be withheld from the token. That is seen by others being shown in between.
+            Err(NotionError::Refused { code, .. }) if code != UNAUTHORIZED && state.shown => state.shown = false,
+            Err(error @ NotionError::Refused { .. }) => {
+                state.close();
+                state.refusal = Some(format!("source {}: {}", self.name, told(error)));
+            }
+            // Whoever could not ask has not learnt whether the token is taken.
+            Err(NotionError::Unavailable(_) | NotionError::RateLimited { .. }) => (),
+            Ok(_) => (state.closed_until, state.refusal, state.shown) = (None, None, true),
+            Err(_) => (state.closed_until, state.refusal) = (None, None),
+        }
+        drop(state);
+        Ok(answer?)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn close(&mut self) {
+        self.closed_until = Some(Instant::now() + REFUSED_PAUSE.to_std().unwrap_or_default());
+    }
+}
