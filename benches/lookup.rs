@@ -99,6 +99,7 @@ fn fill(store: &SqliteStore, now: DateTime<Utc>) {
         hard: serde_json::to_string(&HardStatuses::default()).unwrap(),
         resolved_at: now,
         watermark: None,
+        retired_at: None,
     };
     runtime.block_on(store.write(move |rows| rows.put_source(&source))).unwrap();
     let companies: Vec<u128> = (0..ROWS).collect();

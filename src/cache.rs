@@ -8,8 +8,12 @@
 //! 3. its claims;
 //! 4. for every key that it claims or claimed: who wins, and does the published row say so ([`publish`])?
 
+mod current;
+mod expiry;
 mod order;
 mod publish;
+
+pub use crate::cache::{current::Current, expiry::LetGo};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +28,7 @@ use crate::{
     model::{
         entry::{CachedPage, Cause, Change, Claim, Door, Standing},
         id::{DataSourceId, PageId},
-        key::Candidate,
+        key::{Candidate, Strength},
         page::View,
         sighting::{Absence, Sighting},
     },
@@ -88,13 +92,15 @@ impl Applied {
 pub struct Outcome {
     /// What became of it.
     pub applied: Applied,
+    /// How strong the best key of the page is; `None` where it holds none, or where nothing was applied.
+    pub strength: Option<Strength>,
     /// The entries that changed.
     pub changes: Vec<Change>,
 }
 
 impl From<Applied> for Outcome {
     fn from(applied: Applied) -> Self {
-        Self { applied, changes: Vec::new() }
+        Self { applied, strength: None, changes: Vec::new() }
     }
 }
 
@@ -108,6 +114,12 @@ impl Cache {
     /// Makes a cache that follows `settings`.
     pub fn new(settings: CacheSettings) -> Self {
         Self { settings: Arc::new(settings), hard: Arc::default() }
+    }
+
+    /// Returns the same cache with another TTL.
+    #[must_use]
+    pub fn with_ttl(&self, ttl: TimeDelta) -> Self {
+        Self { settings: Arc::new(CacheSettings { ttl, ..(*self.settings).clone() }), hard: Arc::clone(&self.hard) }
     }
 
     /// Learns which statuses of a source are hard.
@@ -140,14 +152,14 @@ impl Cache {
         if !same || sighting.view == View::Page {
             rows.put_page(&page)?;
         }
-        let changes = self.settle_claims(rows, &page, cause, now)?;
+        let (strength, changes) = self.settle_claims(rows, &page, cause, now)?;
         let applied = match (&earlier, page.standing) {
             _ if same && changes.is_empty() => Applied::Unchanged,
             (_, standing) if standing != Standing::Listed => Applied::Removed,
             (None, _) => Applied::Inserted,
             (Some(_), _) => Applied::Updated,
         };
-        Ok(Outcome { applied, changes })
+        Ok(Outcome { applied, strength, changes })
     }
 
     /// Notes that Notion answered 404 for a page. Gone and unshared look alike, so that the entries stay.
@@ -180,9 +192,17 @@ impl Cache {
         if known.observed_at > observed_at {
             return Ok(Applied::Stale.into());
         }
-        let gone = CachedPage { standing: Standing::Gone, observed_at, view: View::Page, missing_since: None, ..known };
+        let gone = CachedPage {
+            standing: Standing::Gone,
+            observed_at,
+            view: View::Page,
+            missing_since: None,
+            unfound_since: None,
+            ..known
+        };
         rows.put_page(&gone)?;
-        Ok(Outcome { applied: Applied::Removed, changes: self.settle_claims(rows, &gone, cause, now)? })
+        let (strength, changes) = self.settle_claims(rows, &gone, cause, now)?;
+        Ok(Outcome { applied: Applied::Removed, strength, changes })
     }
 
     /// Derives every entry anew from the stored values where rules or settings are not those of the last time.
@@ -215,7 +235,7 @@ impl Cache {
         let pages = rows.pages(after, REDERIVED_AT_ONCE)?;
         let mut changes = 0;
         for page in &pages {
-            changes += self.settle_claims(rows, page, &cause, now)?.len() as u64;
+            changes += self.settle_claims(rows, page, &cause, now)?.1.len() as u64;
         }
         Ok((pages.last().map(|page| page.id), changes))
     }
@@ -232,21 +252,22 @@ impl Cache {
         page: &CachedPage,
         cause: &Cause,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Change>, StoreError> {
+    ) -> Result<(Option<Strength>, Vec<Change>), StoreError> {
         let claims = match page.standing {
             Standing::Listed => derive::values_candidates(&page.values, &self.settings.rules).candidates,
-            Standing::Trashed | Standing::MovedOut | Standing::Gone => Vec::new(),
+            Standing::Trashed | Standing::MovedOut | Standing::Gone | Standing::Lost => Vec::new(),
         };
         let before = rows.claims_of(page.id)?;
         if !same_claims(&before, &claims) {
             rows.put_claims(page.id, &claims)?;
         }
+        let strength = best(&claims);
         let keys: BTreeSet<_> = before.into_iter().chain(claims).map(|claim| claim.key).collect();
         let mut changes = Vec::new();
         for key in keys {
             changes.extend(publish::settle(self, rows, &key, &publish::News { page: page.id, cause, now })?);
         }
-        Ok(changes)
+        Ok((strength, changes))
     }
 
     /// Returns whether the status of a claim's page is in the hard list of its source.
@@ -274,6 +295,7 @@ impl Sighting {
             },
             view: self.view,
             missing_since: None,
+            unfound_since: None,
             url: self.url.clone(),
             values,
         }
@@ -286,6 +308,11 @@ impl CachedPage {
         let dateless = |page: &Self| Self { observed_at: DateTime::UNIX_EPOCH, view: View::Page, ..page.clone() };
         dateless(self) == dateless(other)
     }
+}
+
+/// Returns how strong the best of some keys is.
+fn best(claims: &[Candidate]) -> Option<Strength> {
+    claims.iter().map(|claim| claim.key.prefix().strength()).max()
 }
 
 fn same_claims(before: &[Candidate], after: &[Candidate]) -> bool {

@@ -148,7 +148,7 @@ struct Met {
 impl Ground {
     fn read(rows: &mut dyn Rows, now: DateTime<Utc>, max_age: TimeDelta) -> Result<Self, StoreError> {
         let mut sources = BTreeMap::new();
-        for stored in rows.sources()? {
+        for stored in rows.sources()?.into_iter().filter(|stored| stored.retired_at.is_none()) {
             let hard = serde_json::from_str(&stored.hard).map_err(|_unreadable| StoreError::Corrupt {
                 table: "suppressd_sources",
                 column: "hard",

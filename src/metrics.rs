@@ -106,6 +106,10 @@ counters! {
     fetches_rejected,
     /// Questions without an answer: the network, a time-out, a failing server.
     fetches_unavailable,
+    /// Questions of sweeps among all of these.
+    sweep_questions,
+    /// Questions of sweeps without a whole answer.
+    sweep_questions_failed,
     /// Questions that had to wait for the budget.
     budget_waits,
     /// For how long they waited in all, in milliseconds.

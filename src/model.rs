@@ -6,4 +6,5 @@ pub mod id;
 pub mod key;
 pub mod page;
 pub mod sighting;
+pub mod sweep;
 pub mod verdict;

@@ -69,6 +69,13 @@ pub enum Window {
     Everything,
     /// Those created at or after this instant.
     CreatedSince(DateTime<Utc>),
+    /// Those created at or before `until`, and at or after `since` where that is given.
+    CreatedUntil {
+        /// The first instant.
+        since: Option<DateTime<Utc>>,
+        /// The last instant.
+        until: DateTime<Utc>,
+    },
     /// Those edited at or after this instant, oldest edit first.
     EditedSince(DateTime<Utc>),
 }

@@ -5,89 +5,77 @@
 
 pub mod error;
 mod gate;
+mod source;
 
-use std::{
-    cmp::Reverse,
-    sync::{Arc, PoisonError, RwLock},
-};
+pub use crate::sources::source::{Read, Resolved, SourceSettings};
+
+use std::{cmp::Reverse, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::watch;
 
 use crate::{
-    derive::{
-        self,
-        mapping::{self, Mapping, Names, Note},
-        winner::HardStatuses,
-    },
+    derive,
     model::{
         entry::Standing,
-        id::{DataSourceId, DatabaseId, PageId, TableId},
-        page::{Page, Parent, Schema, Snapshot},
+        id::{DataSourceId, PageId},
+        page::{Page, Parent, Snapshot},
         sighting::Sighting,
     },
     notion::{Notion, NotionError, Priority, Query, QueryPage},
-    sources::{error::AskError, gate::Gate},
-    store::{Store, StoreError, StoredSource},
+    sources::{error::AskError, source::Source},
+    store::{Store, StoreError},
 };
-
-/// What the settings say of a source.
-#[derive(Debug, Clone)]
-pub struct SourceSettings {
-    /// Its name, for people.
-    pub name: String,
-    /// Where it is.
-    pub table: TableId,
-    /// What its properties are called.
-    pub names: Names,
-    /// Which of its statuses are hard.
-    pub hard: HardStatuses,
-}
 
 /// All configured sources. Cheap to clone.
 #[derive(Debug)]
 pub struct Sources<N> {
     all: Arc<[Source<N>]>,
+    learnt: watch::Sender<Vec<Arc<Resolved>>>,
 }
 
 impl<N> Clone for Sources<N> {
     fn clone(&self) -> Self {
-        Self { all: Arc::clone(&self.all) }
+        Self { all: Arc::clone(&self.all), learnt: self.learnt.clone() }
     }
-}
-
-/// One source, with the way to ask Notion about it.
-#[derive(Debug)]
-pub struct Source<N> {
-    settings: SourceSettings,
-    notion: N,
-    table: RwLock<Option<Arc<Resolved>>>,
-    gate: Gate,
-}
-
-/// What is known of a source since its schema was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
-    /// Its data source.
-    pub data_source: DataSourceId,
-    /// The database that holds it.
-    pub database: Option<DatabaseId>,
-    /// Which property plays which role.
-    pub mapping: Mapping,
-    /// Which of its statuses are hard.
-    pub hard: HardStatuses,
 }
 
 impl<N: Notion> Sources<N> {
     /// Takes the sources of the settings, each with the client that asks with its token.
     pub fn new(sources: impl IntoIterator<Item = (SourceSettings, N)>) -> Self {
-        let all = sources
-            .into_iter()
-            .map(|(settings, notion)| {
-                let gate = Gate::of(&settings.name);
-                Source { settings, notion, table: RwLock::default(), gate }
-            })
-            .collect();
-        Self { all }
+        let all = sources.into_iter().map(|(settings, notion)| Source::of(settings, notion)).collect();
+        let (learnt, _) = watch::channel(Vec::new());
+        Self { all, learnt }
+    }
+
+    /// Returns what is known of the sources, now and whenever that changes.
+    pub fn watch(&self) -> watch::Receiver<Vec<Arc<Resolved>>> {
+        self.learnt.subscribe()
+    }
+
+    /// Returns how many sources there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Returns the name of the `nth` source.
+    pub fn name(&self, nth: usize) -> &str {
+        self.all.get(nth).map_or("", |source| &source.settings.name)
+    }
+
+    /// Reads the schema of the `nth` source from Notion and stores what it says.
+    pub async fn read<S: Store>(
+        &self,
+        nth: usize,
+        store: &S,
+        now: DateTime<Utc>,
+        priority: Priority,
+    ) -> Result<Read, AskError> {
+        let source = self.all.get(nth).ok_or(AskError::Unresolved)?;
+        let read = source.resolve(store, now, priority).await;
+        source.gate.note(read.as_ref().err());
+        self.learnt.send_replace(self.resolved());
+        read
     }
 
     /// Lists what is known of the sources by now.
@@ -108,19 +96,18 @@ impl<N: Notion> Sources<N> {
         for source in self.all.iter() {
             let known = stored.iter().find_map(|stored| source.recognise(stored));
             if let Some(known) = known {
-                source.know(known);
+                source.know(Arc::new(known));
             }
         }
+        self.learnt.send_replace(self.resolved());
         Ok(self.resolved().len() == self.all.len())
     }
 
     /// Reads the schemas from Notion and stores what they say. One source that fails does not keep the others from that.
     pub async fn resolve<S: Store>(&self, store: &S, now: DateTime<Utc>) -> Result<(), AskError> {
         let mut outcome = Ok(());
-        for source in self.all.iter() {
-            let resolved = source.resolve(store, now).await;
-            source.gate.note(&resolved);
-            outcome = outcome.and(resolved);
+        for nth in 0..self.all.len() {
+            outcome = outcome.and(self.read(nth, store, now, Priority::Webhook).await.map(drop));
         }
         outcome
     }
@@ -202,92 +189,10 @@ impl<N: Notion> Sources<N> {
     }
 }
 
-impl<N: Notion> Source<N> {
-    fn resolved(&self) -> Option<Arc<Resolved>> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn know(&self, table: Resolved) {
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(table));
-    }
-
-    /// Reads what an earlier run stored, if it is of this source.
-    fn recognise(&self, stored: &StoredSource) -> Option<Resolved> {
-        let schema: Schema = serde_json::from_str(&stored.schema).ok()?;
-        let ours = match self.settings.table {
-            TableId::DataSource(id) => id == schema.data_source,
-            TableId::Database(id) => Some(id) == schema.database,
-        };
-        ours.then_some(())?;
-        Some(Resolved {
-            data_source: schema.data_source,
-            database: schema.database,
-            mapping: serde_json::from_str(&stored.mapping).ok()?,
-            hard: self.settings.hard.clone(),
-        })
-    }
-
-    async fn resolve<S: Store>(&self, store: &S, now: DateTime<Utc>) -> Result<(), AskError> {
-        let schemas = self.gate.guard(now, self.notion.schemas(self.settings.table, Priority::Webhook)).await?;
-        let earlier = self.resolved();
-        let schema = pick(schemas, earlier.as_deref(), &self.settings.name)?;
-        let read = mapping::resolve(&schema, &self.settings.names, earlier.as_ref().map(|table| &table.mapping))
-            .map_err(|e| AskError::Unmappable(e.to_string()))?;
-        for note in &read.notes {
-            match note {
-                // Only the title must be there.
-                Note::NotFound { .. } | Note::Title { .. } => {
-                    tracing::info!(source.name = self.settings.name, "source {}: {note}", self.settings.name);
-                }
-                Note::Renamed { .. } | Note::NoText { .. } => {
-                    tracing::warn!(source.name = self.settings.name, "source {}: {note}", self.settings.name);
-                }
-            }
-        }
-        let table = Resolved {
-            data_source: schema.data_source,
-            database: schema.database,
-            mapping: read.mapping,
-            hard: self.settings.hard.clone(),
-        };
-        let unwritable = |e: serde_json::Error| AskError::Unmappable(e.to_string());
-        let row = StoredSource {
-            id: table.data_source,
-            schema: serde_json::to_string(&schema).map_err(unwritable)?,
-            mapping: serde_json::to_string(&table.mapping).map_err(unwritable)?,
-            hard: serde_json::to_string(&table.hard).map_err(unwritable)?,
-            resolved_at: now,
-            watermark: None,
-        };
-        store.write(move |rows| rows.put_source(&row)).await?;
-        self.know(table);
-        Ok(())
-    }
-}
-
 /// Returns whether an error is about the token that asked rather than about what was asked for.
 const fn is_of_the_token(error: &AskError) -> bool {
     matches!(
         error,
         AskError::Gated { .. } | AskError::Notion(NotionError::Refused { .. } | NotionError::RateLimited { .. })
     )
-}
-
-/// Picks the data source that is meant: the only one, or the one that was meant before.
-fn pick(mut schemas: Vec<Schema>, earlier: Option<&Resolved>, name: &str) -> Result<Schema, AskError> {
-    if schemas.len() > 1 {
-        let before =
-            schemas.iter().position(|schema| earlier.is_some_and(|table| table.data_source == schema.data_source));
-        let Some(before) = before else {
-            let all = schemas.iter().map(|schema| format!("{} «{}»", schema.data_source, schema.title));
-            return Err(AskError::Ambiguous(all.collect()));
-        };
-        tracing::warn!(
-            source.name = name,
-            "source {name}: its database holds {} data sources now; only the one known before is watched",
-            schemas.len()
-        );
-        return Ok(schemas.swap_remove(before));
-    }
-    schemas.pop().ok_or_else(|| AskError::Unmappable("the database holds no data source".to_owned()))
 }

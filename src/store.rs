@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod sources;
 pub mod sqlite;
+mod sweeps;
 
 use std::{any::Any, fmt};
 
@@ -18,7 +19,8 @@ pub use crate::store::{
         Appended, Cutoffs, Delay, Disposition, EventFilter, EventRows, EventState, NewEvent, Seq, StoredEvent, Tally,
         Waiting,
     },
-    sources::{SourceRows, StoredSource, StoredSweep},
+    sources::{SourceRows, StoredSource},
+    sweeps::{ListedPage, Renewal, StoredSweep, SweepRows},
 };
 
 /// A database that holds the inbox and the cache.
@@ -69,6 +71,6 @@ impl fmt::Debug for Exclusive {
 }
 
 /// Every row operation, within one transaction.
-pub trait Rows: EventRows + CacheRows + SourceRows {}
+pub trait Rows: EventRows + CacheRows + SourceRows + SweepRows {}
 
-impl<R: EventRows + CacheRows + SourceRows> Rows for R {}
+impl<R: EventRows + CacheRows + SourceRows + SweepRows> Rows for R {}

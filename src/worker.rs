@@ -88,7 +88,6 @@ pub struct Worker<S, N> {
     settings: WorkerSettings,
     live: Arc<Live>,
     reports: broadcast::Sender<Report>,
-    known: watch::Sender<Vec<Arc<Resolved>>>,
 }
 
 impl<S: Clone, N> Clone for Worker<S, N> {
@@ -102,7 +101,6 @@ impl<S: Clone, N> Clone for Worker<S, N> {
             settings: self.settings,
             live: Arc::clone(&self.live),
             reports: self.reports.clone(),
-            known: self.known.clone(),
         }
     }
 }
@@ -156,8 +154,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
         settings: WorkerSettings,
     ) -> Self {
         let (reports, _) = broadcast::channel(REPORTS_KEPT);
-        let (known, _) = watch::channel(Vec::new());
-        Self { inbox, sources, cache, clock, metrics, settings, live: Arc::default(), reports, known }
+        Self { inbox, sources, cache, clock, metrics, settings, live: Arc::default(), reports }
     }
 
     /// Returns the queue in figures.
@@ -172,7 +169,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
 
     /// Returns what is known of the sources, now and whenever that changes.
     pub fn known_sources(&self) -> watch::Receiver<Vec<Arc<Resolved>>> {
-        self.known.subscribe()
+        self.sources.watch()
     }
 
     /// Works until `stop`; then finishes what it has taken, as far as Notion lets it.

@@ -24,52 +24,69 @@ pub(super) struct News<'a> {
     pub(super) now: DateTime<Utc>,
 }
 
-/// Makes the published row of `key` say what the winning claim says; returns the change that people would see.
+/// What is to become of the published row of a key.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// It is as it should be.
+    Leave,
+    /// It says the right thing, and is to count for longer.
+    Renew(Box<Entry>),
+    /// It is to say something else than it did.
+    Put { entry: Box<Entry>, before: Option<Face> },
+    /// Nobody claims it any more.
+    Withdraw { before: Option<Face> },
+}
+
+/// Decides what is to become of the published row of `key`, so that it says what the winning claim says.
 ///
 /// A row that says it already is left alone, and renewed only if its winner was just seen and less than half of its
-/// time is left, or more than it should ever have had: the TTL or the clock was set. Rows are compared even where the page did not change: somebody else may have written over them.
+/// time is left, or more than it should ever have had: the TTL or the clock was set. Rows are compared even where the
+/// page did not change: somebody else may have written over them.
+pub(super) fn plan(cache: &Cache, rows: &mut dyn Rows, key: &Key, news: &News<'_>) -> Result<Plan, StoreError> {
+    let claims = rows.claims_on(key)?;
+    let winner = derive::winner::pick(&claims, |claim| cache.is_hard(claim));
+    let row = rows.entry(key)?;
+    let Some(winner) = winner else {
+        return Ok(match row {
+            None => Plan::Leave,
+            // Somebody else wrote it about another page.
+            Some(Published::Foreign { page, .. }) if page.parse() != Ok(news.page) => Plan::Leave,
+            Some(row) => Plan::Withdraw { before: face(&row) },
+        });
+    };
+    let entry = derive::entry(winner, synced_from(news.cause.door), news.now, cache.settings.ttl);
+    Ok(match row {
+        Some(Published::Entry(row)) if says_the_same(&row, &entry) => {
+            let left = row.expires_at - news.now;
+            let is_due = left * 2 < cache.settings.ttl || left > cache.settings.ttl;
+            if is_due && winner.page.id == news.page && news.cause.door != Door::Settings {
+                let Entry { cached_at, expires_at, .. } = entry;
+                Plan::Renew(Box::new(Entry { cached_at, expires_at, ..*row }))
+            } else {
+                Plan::Leave
+            }
+        }
+        row => Plan::Put { entry: Box::new(entry), before: row.as_ref().and_then(face) },
+    })
+}
+
+/// Carries out what is to become of the row of `key`; returns the change that people would see.
 pub(super) fn settle(
     cache: &Cache,
     rows: &mut dyn Rows,
     key: &Key,
     news: &News<'_>,
 ) -> Result<Option<Change>, StoreError> {
-    let claims = rows.claims_on(key)?;
-    let winner = derive::winner::pick(&claims, |claim| cache.is_hard(claim));
-    let row = rows.entry(key)?;
-    let Some(winner) = winner else { return withdraw(rows, key, row, news) };
-
-    let entry = derive::entry(winner, synced_from(news.cause.door), news.now, cache.settings.ttl);
-    match &row {
-        Some(Published::Entry(row)) if says_the_same(row, &entry) => {
-            let left = row.expires_at - news.now;
-            let is_due = left * 2 < cache.settings.ttl || left > cache.settings.ttl;
-            if is_due && winner.page.id == news.page && news.cause.door != Door::Settings {
-                let Entry { cached_at, expires_at, .. } = entry;
-                rows.put_entry(&Entry { cached_at, expires_at, ..(**row).clone() })?;
-            }
-            Ok(None)
-        }
-        _ => {
+    match plan(cache, rows, key, news)? {
+        Plan::Leave => Ok(None),
+        Plan::Renew(entry) => rows.put_entry(&entry).map(|()| None),
+        Plan::Put { entry, before } => {
             rows.put_entry(&entry)?;
-            record(rows, key, row.as_ref().and_then(face), Some(entry.face()), news)
+            record(rows, key, before, Some(entry.face()), news)
         }
-    }
-}
-
-/// Takes a row away that nobody claims any more, unless somebody else wrote it about another page.
-fn withdraw(
-    rows: &mut dyn Rows,
-    key: &Key,
-    row: Option<Published>,
-    news: &News<'_>,
-) -> Result<Option<Change>, StoreError> {
-    match row {
-        None => Ok(None),
-        Some(Published::Foreign { page, .. }) if page.parse() != Ok(news.page) => Ok(None),
-        Some(row) => {
+        Plan::Withdraw { before } => {
             rows.delete_entry(key)?;
-            record(rows, key, face(&row), None, news)
+            record(rows, key, before, None, news)
         }
     }
 }

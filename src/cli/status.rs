@@ -83,7 +83,8 @@ impl<W: std::io::Write> Screen<'_, W> {
         let sweep = match &status.last_sweep {
             None => format!("{WARNING}none yet{WARNING:#}: `check` cannot say clear before the first"),
             Some(sweep) => {
-                format!("{}, {}", sweep.outcome, instant(sweep.completed_at.unwrap_or(sweep.started_at), self.now))
+                let at = sweep.completed_at.or(sweep.started_at).unwrap_or(sweep.asked_at);
+                format!("{}, {}", sweep.outcome.name(), instant(at, self.now))
             }
         };
         self.row("last sweep", &sweep)?;

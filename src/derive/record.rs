@@ -106,6 +106,7 @@ mod tests {
                 observed_at: DateTime::UNIX_EPOCH,
                 view: View::Page,
                 missing_since: None,
+                unfound_since: None,
                 url: Some("https://www.notion.so/x".to_owned()),
                 values,
             },

@@ -96,6 +96,7 @@ mod tests {
                 observed_at: time,
                 view: View::Page,
                 missing_since: None,
+                unfound_since: None,
                 url: None,
                 values,
             },

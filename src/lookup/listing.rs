@@ -1,9 +1,12 @@
-//! An event as it is listed, whoever asks for it; never its body.
+//! Events and sweeps as they are listed, whoever asks for them; never a body.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::store::StoredEvent;
+use crate::{
+    model::sweep::{SweepProgress, SweepReport, SweepState},
+    store::{StoredEvent, StoredSweep},
+};
 
 /// An event for machines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,6 +46,45 @@ impl From<&StoredEvent> for ListedEvent {
             attempts: event.attempts,
             due_at: event.due_at,
             reason: event.reason.clone(),
+        }
+    }
+}
+
+/// A sweep for machines.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ListedSweep {
+    /// Its number.
+    pub sweep: i64,
+    /// Who wanted it.
+    pub asked_by: &'static str,
+    /// Whether it only said what it would change.
+    pub dry_run: bool,
+    /// Where it is in its life: `asked`, `running`, `complete`, `partial` or `failed`.
+    pub outcome: SweepState,
+    /// When it was asked for.
+    pub asked_at: DateTime<Utc>,
+    /// When it began, if it has.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended, if it has.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// How far it is, while it runs.
+    pub progress: Option<SweepProgress>,
+    /// What came of it; nothing where its process died.
+    pub report: Option<SweepReport>,
+}
+
+impl From<StoredSweep> for ListedSweep {
+    fn from(sweep: StoredSweep) -> Self {
+        Self {
+            sweep: sweep.id.0,
+            asked_by: sweep.order.asked_by.name(),
+            dry_run: sweep.order.dry_run,
+            outcome: sweep.state,
+            asked_at: sweep.asked_at,
+            started_at: sweep.started_at,
+            completed_at: sweep.completed_at,
+            progress: sweep.progress,
+            report: sweep.report,
         }
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    lookup::Lookup,
+    lookup::{Lookup, listing::ListedSweep},
     store::{CacheTally, Store, StoreError, Tally},
 };
 
@@ -27,7 +27,9 @@ pub struct Status {
     /// Each source.
     pub sources: Vec<Source>,
     /// The last sweep; `None` where there never was one.
-    pub last_sweep: Option<Sweep>,
+    pub last_sweep: Option<ListedSweep>,
+    /// When the last complete sweep began.
+    pub last_complete_sweep_at: Option<DateTime<Utc>>,
 }
 
 /// What a running `serve` says of itself every few seconds.
@@ -93,17 +95,6 @@ pub struct Source {
     pub watermark: Option<DateTime<Utc>>,
 }
 
-/// A sweep.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Sweep {
-    /// When it began.
-    pub started_at: DateTime<Utc>,
-    /// When it ended, if it has.
-    pub completed_at: Option<DateTime<Utc>>,
-    /// `complete`, `partial`, `failed` or `running`.
-    pub outcome: String,
-}
-
 impl<S: Store> Lookup<S> {
     /// Says how it stands.
     pub async fn status(&self) -> Result<Status, StoreError> {
@@ -118,17 +109,15 @@ impl<S: Store> Lookup<S> {
                     sources: rows
                         .sources()?
                         .into_iter()
+                        .filter(|source| source.retired_at.is_none())
                         .map(|source| Source {
                             id: source.id.to_string(),
                             resolved_at: source.resolved_at,
                             watermark: source.watermark,
                         })
                         .collect(),
-                    last_sweep: rows.last_sweep()?.map(|sweep| Sweep {
-                        started_at: sweep.started_at,
-                        completed_at: sweep.completed_at,
-                        outcome: sweep.outcome,
-                    }),
+                    last_sweep: rows.sweeps(1)?.pop().map(ListedSweep::from),
+                    last_complete_sweep_at: rows.last_complete_sweep()?,
                 })
             })
             .await

@@ -26,6 +26,8 @@ pub struct CachedPage {
     pub view: View,
     /// Since when Notion has answered 404 for it, if it does.
     pub missing_since: Option<DateTime<Utc>>,
+    /// Since when complete sweeps do not find it: only then it is left to expire.
+    pub unfound_since: Option<DateTime<Utc>>,
     /// Its address, for people.
     pub url: Option<String>,
     /// Its mapped values.
@@ -44,6 +46,8 @@ pub enum Standing {
     MovedOut,
     /// Notion said `page.deleted`, then 404.
     Gone,
+    /// Complete sweeps did not find it for as long as its rows counted.
+    Lost,
 }
 
 impl Standing {
@@ -54,12 +58,15 @@ impl Standing {
             Self::Trashed => "trashed",
             Self::MovedOut => "moved_out",
             Self::Gone => "gone",
+            Self::Lost => "lost",
         }
     }
 
     /// Reads a name that [`Standing::name`] gave.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Listed, Self::Trashed, Self::MovedOut, Self::Gone].into_iter().find(|standing| standing.name() == name)
+        [Self::Listed, Self::Trashed, Self::MovedOut, Self::Gone, Self::Lost]
+            .into_iter()
+            .find(|standing| standing.name() == name)
     }
 }
 

@@ -167,7 +167,7 @@ impl Client {
         if let Err(NotionError::RateLimited { retry_after }) = &outcome {
             self.budget.pause(*retry_after);
         }
-        self.count(outcome.as_ref().err());
+        self.count(priority, outcome.as_ref().err());
         outcome
     }
 
@@ -219,7 +219,11 @@ impl Client {
         Ok(schemas)
     }
 
-    fn count(&self, error: Option<&NotionError>) {
+    fn count(&self, priority: Priority, error: Option<&NotionError>) {
+        if priority == Priority::Sweep {
+            self.metrics.sweep_questions.count();
+            self.metrics.sweep_questions_failed.add(u64::from(error.is_some_and(is_failure)));
+        }
         let counter = match error {
             None => &self.metrics.fetches_ok,
             Some(NotionError::NotFound) => &self.metrics.fetches_not_found,
@@ -273,6 +277,11 @@ impl Notion for Client {
         let request = self.request(Method::POST, &["data_sources", &query.data_source.to_string(), "query"]);
         self.ask(request.json(&query::body(query)), priority, query::results).await
     }
+}
+
+/// Returns whether an error is a fault, and not the answer that there is no such object.
+const fn is_failure(error: &NotionError) -> bool {
+    !matches!(error, NotionError::NotFound)
 }
 
 /// Reads the body up to the bound, unpacked. One that breaks off never counts as whole.

@@ -136,12 +136,15 @@ impl Notion for Recorded {
             .filter(|page| match query.window {
                 Window::Everything => true,
                 Window::CreatedSince(at) => page.created_time >= at,
+                Window::CreatedUntil { since, until } => {
+                    since.is_none_or(|since| page.created_time >= since) && page.created_time <= until
+                }
                 Window::EditedSince(at) => page.last_edited_time >= at,
             })
             .collect();
         rows.sort_by_key(|page| match query.window {
             Window::EditedSince(_) => (page.last_edited_time, page.id),
-            Window::Everything | Window::CreatedSince(_) => (page.created_time, page.id),
+            Window::Everything | Window::CreatedSince(_) | Window::CreatedUntil { .. } => (page.created_time, page.id),
         });
         Ok(QueryPage {
             snapshots: rows.into_iter().map(|page| self.seen(page, View::Query)).collect(),

@@ -24,6 +24,9 @@ use crate::{
 /// Notion's bound on a page of results (QDS).
 const PAGE_SIZE: u8 = 100;
 
+/// Fewer rows than this at once are never asked for.
+const PAGE_SIZE_MIN: u8 = 10;
+
 /// So many refused cursors in a row, without a new row between them, are given up on.
 const REFUSED_CURSORS_MAX: u8 = 3;
 
@@ -37,6 +40,8 @@ pub struct Scan<N> {
     state: State,
     overlap: Overlap,
     refused_cursors: u8,
+    until: Option<DateTime<Utc>>,
+    page_size: u8,
 }
 
 /// Rows that the scan came to, each row once.
@@ -91,7 +96,26 @@ impl<N: Notion> Scan<N> {
             state: State::At(Place::default()),
             overlap: Overlap::default(),
             refused_cursors: 0,
+            until: None,
+            page_size: PAGE_SIZE,
         }
+    }
+
+    /// Restricts a scan that has not begun to the rows that were created from `since` on and `until` then, both
+    /// minutes included. Several scans can share a data source that way.
+    #[must_use]
+    pub fn within(self, since: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> Self {
+        Self { state: State::At(Place { since, ..Place::default() }), until, ..self }
+    }
+
+    /// Asks for fewer rows at once from now on, as Notion advises when it cannot answer in time (QDS).
+    pub fn ask_for_less(&mut self) {
+        self.page_size = (self.page_size / 2).max(PAGE_SIZE_MIN);
+    }
+
+    /// Asks for as many rows at once as Notion gives.
+    pub const fn ask_for_more(&mut self) {
+        self.page_size = PAGE_SIZE;
     }
 
     /// Asks for the next rows: `None` once every row was given. A batch may be empty.
@@ -111,7 +135,7 @@ impl<N: Notion> Scan<N> {
             Err(NotionError::CursorRefused) if self.refused_cursors < REFUSED_CURSORS_MAX => {
                 self.refused_cursors += 1;
                 // The rows up to the newest one were given; those of its minute are known by id.
-                self.state = State::At(Place { since: self.overlap.newest, ..Place::default() });
+                self.state = State::At(Place { since: self.overlap.newest.or(place.since), ..Place::default() });
                 Ok(Some(Batch::default()))
             }
             Err(error) => Err(error.into()),
@@ -121,10 +145,14 @@ impl<N: Notion> Scan<N> {
     fn query(&self, place: &Place) -> Query {
         Query {
             data_source: self.data_source,
-            window: place.since.map_or(Window::Everything, Window::CreatedSince),
+            window: match (place.since, self.until) {
+                (since, Some(until)) => Window::CreatedUntil { since, until },
+                (Some(since), None) => Window::CreatedSince(since),
+                (None, None) => Window::Everything,
+            },
             archived: self.archived,
             cursor: place.cursor.clone(),
-            page_size: PAGE_SIZE,
+            page_size: self.page_size,
         }
     }
 
@@ -255,6 +283,9 @@ mod tests {
             let window: Vec<_> = match query.window {
                 Window::Everything => rows.collect(),
                 Window::CreatedSince(since) => rows.filter(|(_, minute)| at(*minute) >= since).collect(),
+                Window::CreatedUntil { since, until } => rows
+                    .filter(|(_, minute)| since.is_none_or(|since| at(*minute) >= since) && at(*minute) <= until)
+                    .collect(),
                 Window::EditedSince(_) => panic!("a scan goes by creation"),
             };
             let from = query.cursor.as_ref().map_or(0, |cursor| cursor.parse().unwrap());
@@ -319,6 +350,38 @@ mod tests {
         windows.dedup();
         assert_eq!(windows, [Window::Everything, Window::CreatedSince(at(9)), Window::CreatedSince(at(18))]);
         assert!(asked.iter().all(|query| query.page_size == 100 && !query.archived));
+    }
+
+    #[tokio::test]
+    async fn scans_side_by_side_give_every_row_between_them() {
+        let fake = fake((0..40).map(|row| row / 2).collect(), 7, 3);
+        let mut given = Vec::new();
+        for (since, until) in [(None, Some(6)), (Some(6), Some(13)), (Some(13), None)] {
+            let scan = Scan::new(fake.clone(), data_source(), false, Priority::Sweep);
+            let mut scan = scan.within(since.map(at), until.map(at));
+            while let Some(batch) = scan.next().await.unwrap() {
+                given.extend(batch.snapshots.iter().map(|snapshot| snapshot.page.id));
+            }
+        }
+        given.sort_unstable();
+        let twice = given.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        given.dedup();
+        assert_eq!((given, twice), (all(40), 4), "only the minutes at the seams come twice");
+    }
+
+    #[tokio::test]
+    async fn less_is_asked_for_at_once_until_it_works_again() {
+        let fake = fake((0..4).collect(), 100, 1);
+        let mut scan = Scan::new(fake.clone(), data_source(), false, Priority::Sweep);
+        for step in 0..4 {
+            scan.next().await.unwrap();
+            match step {
+                0 | 1 => (0..=step * 9).for_each(|_| scan.ask_for_less()),
+                _ => scan.ask_for_more(),
+            }
+        }
+        let asked: Vec<_> = fake.asked.lock().unwrap().iter().map(|query| query.page_size).collect();
+        assert_eq!(asked, [100, 50, 10, 100]);
     }
 
     #[tokio::test]

@@ -36,7 +36,7 @@ pub(crate) struct Query {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Question {
     data_source: DataSourceId,
-    filters: Vec<(Stamp, DateTime<Utc>)>,
+    filters: Vec<Bounds>,
     order: Option<(Stamp, Direction)>,
     archived: bool,
 }
@@ -99,13 +99,22 @@ enum Filter {
 #[derive(Deserialize)]
 struct StampFilter {
     timestamp: Stamp,
-    created_time: Option<Since>,
-    last_edited_time: Option<Since>,
+    created_time: Option<Condition>,
+    last_edited_time: Option<Condition>,
 }
 
 #[derive(Deserialize)]
-struct Since {
-    on_or_after: DateTime<Utc>,
+struct Condition {
+    on_or_after: Option<DateTime<Utc>>,
+    on_or_before: Option<DateTime<Utc>>,
+}
+
+/// The times between which a stamp of the rows must lie.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Bounds {
+    stamp: Stamp,
+    since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize)]
@@ -215,7 +224,8 @@ impl<'a> Walk<'a> {
 
     /// Returns the place below which no row of the question stands.
     fn lowest(&self, stamp: Stamp) -> Option<(DateTime<Utc>, PageId)> {
-        let bounds = self.question.filters.iter().filter(|(filtered, _)| *filtered == stamp).map(|(_, since)| *since);
+        let bounds =
+            self.question.filters.iter().filter(|bounds| bounds.stamp == stamp).filter_map(|bounds| bounds.since);
         bounds.max().map(|since| (since, PageId::from_uuid(Uuid::nil())))
     }
 
@@ -231,7 +241,7 @@ impl<'a> Walk<'a> {
             && version.shelf == Shelf::Live
             && version.is_archived == self.question.archived
             && stamped(stamp, version) == at
-            && self.question.filters.iter().all(|(stamp, since)| stamped(*stamp, version) >= *since);
+            && self.question.filters.iter().all(|bounds| bounds.hold(stamped(bounds.stamp, version)));
         if is_row { self.world.show(page, version) } else { None }
     }
 }
@@ -260,13 +270,21 @@ fn ordered(
 }
 
 impl StampFilter {
-    fn bound(self) -> Result<(Stamp, DateTime<Utc>), Refusal> {
-        let since = match self.timestamp {
+    fn bound(self) -> Result<Bounds, Refusal> {
+        let condition = match self.timestamp {
             Stamp::CreatedTime => self.created_time,
             Stamp::LastEditedTime => self.last_edited_time,
         };
-        let since = since.ok_or_else(|| invalid("body.filter should name a condition for its timestamp"))?;
-        Ok((self.timestamp, since.on_or_after))
+        let named = condition.filter(|it| it.on_or_after.is_some() || it.on_or_before.is_some());
+        let Condition { on_or_after, on_or_before } =
+            named.ok_or_else(|| invalid("body.filter should name a condition for its timestamp"))?;
+        Ok(Bounds { stamp: self.timestamp, since: on_or_after, until: on_or_before })
+    }
+}
+
+impl Bounds {
+    fn hold(&self, at: DateTime<Utc>) -> bool {
+        self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at <= until)
     }
 }
 

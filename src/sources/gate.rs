@@ -47,17 +47,17 @@ impl Gate {
     }
 
     /// Remembers whether the schema could be read, as far as that is for a person to mend.
-    pub(super) fn note(&self, resolved: &Result<(), AskError>) {
-        let problem = match resolved {
-            Ok(()) => None,
-            Err(
+    pub(super) fn note(&self, failed: Option<&AskError>) {
+        let problem = match failed {
+            None => None,
+            Some(
                 error @ (AskError::Ambiguous(_)
                 | AskError::Unmappable(_)
                 | AskError::Notion(
                     NotionError::NotFound | NotionError::Rejected { .. } | NotionError::Unreadable(_),
                 )),
             ) => Some(format!("source {}: {}", self.name, told(error))),
-            Err(_) => return,
+            Some(_) => return,
         };
         self.state().unreadable = problem;
     }

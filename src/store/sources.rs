@@ -1,4 +1,4 @@
-//! Sources and sweeps in rows, and small facts that outlive a process.
+//! Sources in rows, and small facts that outlive a process.
 
 use chrono::{DateTime, Utc};
 
@@ -9,11 +9,12 @@ pub trait SourceRows {
     /// Returns what was last stored of every source.
     fn sources(&mut self) -> Result<Vec<StoredSource>, StoreError>;
 
-    /// Inserts or replaces the schema and mapping of a source; its watermark stays.
+    /// Inserts or replaces the schema and mapping of a source. Its watermark stays only if the mapping does: what a
+    /// sweep read by another mapping proves nothing.
     fn put_source(&mut self, source: &StoredSource) -> Result<(), StoreError>;
 
-    /// Returns the last sweep, if there ever was one.
-    fn last_sweep(&mut self) -> Result<Option<StoredSweep>, StoreError>;
+    /// Notes of every source but `kept` that it is not in the settings any more.
+    fn retire_sources(&mut self, kept: &[DataSourceId], now: DateTime<Utc>) -> Result<u64, StoreError>;
 
     /// Returns a fact that was stored under `name`.
     fn fact(&mut self, name: &str) -> Result<Option<String>, StoreError>;
@@ -40,15 +41,6 @@ pub struct StoredSource {
     pub resolved_at: DateTime<Utc>,
     /// The instant up to which a complete sweep has proven every row, if there was one.
     pub watermark: Option<DateTime<Utc>>,
-}
-
-/// A past or running sweep.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredSweep {
-    /// When it began.
-    pub started_at: DateTime<Utc>,
-    /// When it ended, if it has.
-    pub completed_at: Option<DateTime<Utc>>,
-    /// `complete`, `partial`, `failed`, or `running`.
-    pub outcome: String,
+    /// Since when it is not in the settings any more.
+    pub retired_at: Option<DateTime<Utc>>,
 }

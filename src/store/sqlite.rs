@@ -4,6 +4,7 @@ mod events;
 mod open;
 mod rows;
 mod sources;
+mod sweeps;
 mod time;
 mod writer;
 

@@ -69,11 +69,9 @@ impl<S: Store, N: Notion> Worker<S, N> {
 
     /// Takes over what is known of the sources: who they are, and which statuses are hard.
     pub(super) async fn learn(&self) -> Result<(), AskError> {
-        let known = self.sources.resolved();
-        for table in &known {
+        for table in self.sources.resolved() {
             self.cache.learn(table.data_source, table.hard.clone());
         }
-        self.known.send_replace(known);
         let changed = self.cache.rederive(self.store(), self.clock.now()).await?;
         if changed > 0 {
             info!(entries.changed = changed, "rules or settings have changed: {changed} entries follow them");

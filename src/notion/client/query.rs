@@ -20,20 +20,26 @@ const PAGE_SIZE_MAX: u8 = 100;
 /// Returns the body of the request (QDS). `is_archived` is left out unless it is asked for: it is the newest of the
 /// fields (CL 2026-07-15), and absent means the same as false.
 pub(crate) fn body(query: &Query) -> Json {
-    let (timestamp, since) = match query.window {
-        Window::Everything => ("created_time", None),
-        Window::CreatedSince(at) => ("created_time", Some(at)),
-        Window::EditedSince(at) => ("last_edited_time", Some(at)),
+    let (timestamp, since, until) = match query.window {
+        Window::Everything => ("created_time", None, None),
+        Window::CreatedSince(at) => ("created_time", Some(at), None),
+        Window::CreatedUntil { since, until } => ("created_time", since, Some(until)),
+        Window::EditedSince(at) => ("last_edited_time", Some(at), None),
     };
     let mut body = json!({
         "page_size": query.page_size.clamp(1, PAGE_SIZE_MAX),
         // Without a sort the order is arbitrary, and rows may be missed between two pages of results.
         "sorts": [{ "timestamp": timestamp, "direction": "ascending" }],
     });
-    let filter = since.map(|at| {
-        let at = at.to_rfc3339_opts(SecondsFormat::Millis, true);
-        json!({ "timestamp": timestamp, timestamp: { "on_or_after": at } })
-    });
+    let bounds = [("on_or_after", since), ("on_or_before", until)];
+    let mut bounds: Vec<Json> = bounds
+        .into_iter()
+        .filter_map(|(word, at)| {
+            let at = at?.to_rfc3339_opts(SecondsFormat::Millis, true);
+            Some(json!({ "timestamp": timestamp, timestamp: { word: at } }))
+        })
+        .collect();
+    let filter = if bounds.len() > 1 { Some(json!({ "and": bounds })) } else { bounds.pop() };
     let optional = [
         ("filter", filter),
         ("start_cursor", query.cursor.clone().map(Json::from)),
@@ -106,6 +112,19 @@ mod tests {
             "sorts": [{ "timestamp": "created_time", "direction": "ascending" }],
         });
         assert_eq!(body(&query(Window::Everything)), expected);
+    }
+
+    #[test]
+    fn a_window_with_two_ends_is_two_filters() {
+        let (since, until) = ("2026-09-01T10:00:00Z".parse().unwrap(), "2026-09-02T10:00:00Z".parse().unwrap());
+        let both = body(&query(Window::CreatedUntil { since: Some(since), until }));
+        let expected = json!({ "and": [
+            { "timestamp": "created_time", "created_time": { "on_or_after": "2026-09-01T10:00:00.000Z" } },
+            { "timestamp": "created_time", "created_time": { "on_or_before": "2026-09-02T10:00:00.000Z" } },
+        ]});
+        assert_eq!(both["filter"], expected);
+        let last = body(&query(Window::CreatedUntil { since: None, until }));
+        assert_eq!(last["filter"], expected["and"][1]);
     }
 
     #[test]

@@ -15,7 +15,10 @@ use crate::store::{
 };
 
 /// The schema, one numbered file a step. Steps are never edited once released.
-const MIGRATIONS: &[(u32, &str, &str)] = &[(1, "inbox_and_cache", include_str!("migrations/0001_inbox_and_cache.sql"))];
+const MIGRATIONS: &[(u32, &str, &str)] = &[
+    (1, "inbox_and_cache", include_str!("migrations/0001_inbox_and_cache.sql")),
+    (2, "sweeps", include_str!("migrations/0002_sweeps.sql")),
+];
 
 /// How long a statement waits for somebody else's lock; the pipeline may be writing into the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

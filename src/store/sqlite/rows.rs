@@ -22,8 +22,8 @@ use crate::{
     },
 };
 
-const PAGE: &str = "page.page_id, page.source, page.standing, page.last_edited_time, page.observed_at, page.view, \
-                    page.missing_since, page.url, page.mapped";
+pub(crate) const PAGE: &str = "page.page_id, page.source, page.standing, page.last_edited_time, page.observed_at, page.view, \
+                    page.missing_since, page.unfound_since, page.url, page.mapped";
 
 impl CacheRows for SqliteRows<'_> {
     fn page(&mut self, id: PageId) -> Result<Option<CachedPage>, StoreError> {
@@ -44,7 +44,7 @@ impl CacheRows for SqliteRows<'_> {
     fn put_page(&mut self, page: &CachedPage) -> Result<(), StoreError> {
         self.execute(
             "INSERT OR REPLACE INTO suppressd_pages (page_id, source, standing, last_edited_time, observed_at, view, \
-             missing_since, url, mapped) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             missing_since, unfound_since, url, mapped) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             params![
                 page.id.to_string(),
                 page.source.to_string(),
@@ -53,6 +53,7 @@ impl CacheRows for SqliteRows<'_> {
                 micros(page.observed_at),
                 view_name(page.view),
                 page.missing_since.map(micros),
+                page.unfound_since.map(micros),
                 page.url,
                 json(&page.values)?,
             ],
@@ -237,7 +238,7 @@ impl SqliteRows<'_> {
     }
 }
 
-fn page(row: &Row<'_>, first: usize) -> rusqlite::Result<CachedPage> {
+pub(crate) fn page(row: &Row<'_>, first: usize) -> rusqlite::Result<CachedPage> {
     Ok(CachedPage {
         id: parsed(row, first, "page id", |text| text.parse().ok())?,
         source: parsed(row, first + 1, "data source id", |text| text.parse().ok())?,
@@ -246,8 +247,9 @@ fn page(row: &Row<'_>, first: usize) -> rusqlite::Result<CachedPage> {
         observed_at: from_micros(row.get(first + 4)?),
         view: parsed(row, first + 5, "view", view_from_name)?,
         missing_since: row.get::<_, Option<i64>>(first + 6)?.map(from_micros),
-        url: row.get(first + 7)?,
-        values: parsed(row, first + 8, "set of values", |text| serde_json::from_str(text).ok())?,
+        unfound_since: row.get::<_, Option<i64>>(first + 7)?.map(from_micros),
+        url: row.get(first + 8)?,
+        values: parsed(row, first + 9, "set of values", |text| serde_json::from_str(text).ok())?,
     })
 }
 
@@ -273,11 +275,11 @@ fn published(row: &Row<'_>, key: &Key) -> rusqlite::Result<Published> {
     })
 }
 
-fn json(value: &impl Serialize) -> Result<String, StoreError> {
+pub(crate) fn json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|e| unavailable("writing", e))
 }
 
-fn optional_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+pub(crate) fn optional_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
     match row.get::<_, Option<String>>(column)? {
         None => Ok(None),
         Some(_) => parsed(row, column, "face", |text| serde_json::from_str(text).ok()).map(Some),

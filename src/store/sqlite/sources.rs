@@ -1,20 +1,25 @@
-//! The rows of the sources and their sweeps, and facts that outlive a process.
+//! The rows of the sources, and facts that outlive a process.
 
+use chrono::{DateTime, Utc};
 use rusqlite::params;
 
-use crate::store::{
-    SourceRows, StoreError, StoredSource, StoredSweep,
-    sqlite::{
-        SqliteRows,
-        events::parsed,
-        time::{from_micros, micros},
+use crate::{
+    model::id::DataSourceId,
+    store::{
+        SourceRows, StoreError, StoredSource,
+        sqlite::{
+            SqliteRows,
+            events::parsed,
+            rows::json,
+            time::{from_micros, micros},
+        },
     },
 };
 
 impl SourceRows for SqliteRows<'_> {
     fn sources(&mut self) -> Result<Vec<StoredSource>, StoreError> {
         self.list(
-            "SELECT source, schema, mapping, hard, resolved_at, watermark FROM suppressd_sources ORDER BY source",
+            "SELECT source, schema, mapping, hard, resolved_at, watermark, retired_at FROM suppressd_sources ORDER BY source",
             [],
             |row| {
                 Ok(StoredSource {
@@ -24,6 +29,7 @@ impl SourceRows for SqliteRows<'_> {
                     hard: row.get(3)?,
                     resolved_at: from_micros(row.get(4)?),
                     watermark: row.get::<_, Option<i64>>(5)?.map(from_micros),
+                    retired_at: row.get::<_, Option<i64>>(6)?.map(from_micros),
                 })
             },
         )
@@ -32,24 +38,20 @@ impl SourceRows for SqliteRows<'_> {
     fn put_source(&mut self, source: &StoredSource) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO suppressd_sources (source, schema, mapping, hard, resolved_at) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (source) DO UPDATE SET schema = excluded.schema, mapping = excluded.mapping, hard = excluded.hard, \
-             resolved_at = excluded.resolved_at",
+             ON CONFLICT (source) DO UPDATE SET watermark = CASE WHEN mapping = excluded.mapping THEN watermark END, \
+             schema = excluded.schema, mapping = excluded.mapping, hard = excluded.hard, \
+             resolved_at = excluded.resolved_at, retired_at = NULL",
             params![source.id.to_string(), source.schema, source.mapping, source.hard, micros(source.resolved_at)],
         )
         .map(drop)
     }
 
-    fn last_sweep(&mut self) -> Result<Option<StoredSweep>, StoreError> {
-        self.one(
-            "SELECT started_at, completed_at, outcome FROM suppressd_sweeps ORDER BY sweep DESC LIMIT 1",
-            [],
-            |row| {
-                Ok(StoredSweep {
-                    started_at: from_micros(row.get(0)?),
-                    completed_at: row.get::<_, Option<i64>>(1)?.map(from_micros),
-                    outcome: row.get(2)?,
-                })
-            },
+    fn retire_sources(&mut self, kept: &[DataSourceId], now: DateTime<Utc>) -> Result<u64, StoreError> {
+        let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
+        self.execute(
+            "UPDATE suppressd_sources SET retired_at = ?2, watermark = NULL \
+             WHERE retired_at IS NULL AND source NOT IN (SELECT value FROM json_each(?1))",
+            params![json(&kept)?, micros(now)],
         )
     }
 

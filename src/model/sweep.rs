@@ -1,0 +1,328 @@
+//! Sweeps: what is asked for, how one stands, what came of it.
+
+use std::{collections::BTreeMap, fmt};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::model::id::{DataSourceId, PageId};
+
+/// The number of a sweep; later ones have larger ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SweepId(pub i64);
+
+impl fmt::Display for SweepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a sweep is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepOrder {
+    /// Who wants it.
+    pub asked_by: AskedBy,
+    /// Whether it only says what it would change.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// How many days the rows that it confirms are to count, where that is not what the settings say.
+    #[serde(default)]
+    pub ttl_days: Option<u32>,
+    /// Whether many pages may answer 404 at once without that being taken for a fault.
+    #[serde(default)]
+    pub accept_missing: bool,
+}
+
+impl SweepOrder {
+    /// Returns an order with nothing special.
+    pub const fn by(asked_by: AskedBy) -> Self {
+        Self { asked_by, dry_run: false, ttl_days: None, accept_missing: false }
+    }
+}
+
+/// Who wants a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskedBy {
+    /// A person, by `reconcile`.
+    Command,
+    /// Somebody over HTTP.
+    Api,
+    /// The hour that the settings name.
+    Schedule,
+    /// No complete sweep is young enough: at the start, after a failed one, or because the mapping has changed.
+    Need,
+}
+
+impl AskedBy {
+    /// Returns the word for people and machines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Api => "api",
+            Self::Schedule => "schedule",
+            Self::Need => "need",
+        }
+    }
+}
+
+/// Where a sweep is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SweepState {
+    /// It waits for who has the right to the work.
+    Asked,
+    /// It runs, or its process died.
+    Running,
+    /// It has seen everything.
+    Complete,
+    /// It applied what it saw, and removed and expired nothing: something was not to be had.
+    Partial,
+    /// It has seen nothing.
+    Failed,
+}
+
+impl SweepState {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Asked, Self::Running, Self::Complete, Self::Partial, Self::Failed];
+
+    /// Returns the word under which it is stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Running => "running",
+            Self::Complete => "complete",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads a word that [`SweepState::name`] gave.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Returns whether it has ended, however it did.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Complete | Self::Partial | Self::Failed)
+    }
+}
+
+/// How far a running sweep is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SweepProgress {
+    /// What it does, for people.
+    pub doing: String,
+    /// Pages that it has come to.
+    pub pages: u64,
+    /// Pages that there are, as far as an earlier sweep knows.
+    pub pages_expected: Option<u64>,
+    /// Requests that it has sent.
+    pub requests: u64,
+    /// How many seconds it will still take, where that can be said.
+    pub remaining_seconds: Option<u64>,
+}
+
+/// What came of a sweep, as `reconcile --json` prints it.
+///
+/// An «entry» in these counts is a page, as in the job that suppressd replaces; with and without a key, strong and weak
+/// go by the best key of the page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepReport {
+    /// How it ended.
+    pub outcome: SweepState,
+    /// Whether it only says what it would have changed.
+    pub dry_run: bool,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended.
+    pub completed_at: DateTime<Utc>,
+    /// How long it took.
+    pub duration_seconds: f64,
+    /// Everything that is counted.
+    #[serde(flatten)]
+    pub counts: SweepCounts,
+    /// Differences by kind, and how many of them an event had told.
+    pub drift: DriftCounts,
+    /// How many things went wrong for good.
+    pub errors_count: u64,
+    /// The first ten of them.
+    pub errors: Vec<String>,
+    /// What a person should know, though it is no error.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// Each source.
+    pub sources: Vec<SourceReport>,
+}
+
+/// What came of the sweep of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceReport {
+    /// Its name in the settings.
+    pub name: String,
+    /// Its data source, where that is known.
+    pub data_source: Option<DataSourceId>,
+    /// How it ended.
+    pub outcome: SweepState,
+    /// Pages that it showed.
+    pub pages: u64,
+}
+
+/// The counts of a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SweepCounts {
+    /// Requests that were sent, those that failed too.
+    pub notion_requests: u64,
+    /// Requests that failed; most were sent again and did not fail then.
+    pub notion_errors: u64,
+    /// Pages that Notion gave, in queries and one by one.
+    pub notion_pages_fetched: u64,
+    /// Different pages that were looked at.
+    pub entries_processed: u64,
+    /// Those of them that hold a key.
+    pub entries_with_canonical_key: u64,
+    /// Those that hold none.
+    pub entries_without_canonical_key: u64,
+    /// Those whose best key is strong.
+    pub entries_with_strong_key: u64,
+    /// Those whose best key is weak.
+    pub entries_with_weak_key: u64,
+    /// Pages with a key that the cache stands for now: confirmed or written.
+    pub entries_synced: u64,
+    /// Rows that were deleted because they had expired.
+    pub entries_expired_cleaned: u64,
+    /// Pages that the cache did not know.
+    pub pages_inserted: u64,
+    /// Pages that said something else, or whose rows did.
+    pub pages_updated: u64,
+    /// Pages that were as the cache had them.
+    pub pages_unchanged: u64,
+    /// Pages that are no rows of their source any more, on proof.
+    pub pages_removed: u64,
+    /// Pages that answer 404: their rows stay until they expire.
+    pub pages_missing: u64,
+}
+
+/// The ways in which a sweep finds the cache different.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftKind {
+    /// The page had no row, or not this one.
+    MissingRow,
+    /// A row said something else than the page.
+    StaleRow,
+    /// A row stood for a page that is in the trash or elsewhere.
+    ShouldHaveGone,
+    /// The page holds other keys than its rows.
+    KeyChanged,
+}
+
+impl DriftKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::MissingRow, Self::StaleRow, Self::ShouldHaveGone, Self::KeyChanged];
+
+    /// Returns the word under which it is stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MissingRow => "missing_row",
+            Self::StaleRow => "stale_row",
+            Self::ShouldHaveGone => "should_have_gone",
+            Self::KeyChanged => "key_changed",
+        }
+    }
+
+    /// Reads a word that [`DriftKind::name`] gave.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What became of the event that should have told of a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// None came.
+    Never,
+    /// One came after the sweep had found it.
+    Late,
+    /// One was here, and its page waited to be looked at.
+    Waiting,
+    /// One was here, and its look had failed for good.
+    Parked,
+    /// One was here, and was not looked at because it seemed to change nothing of ours.
+    Skipped,
+    /// One was here and had been looked at; Notion showed something else then.
+    Settled,
+}
+
+impl Told {
+    /// Every way.
+    pub const ALL: [Self; 6] = [Self::Never, Self::Late, Self::Waiting, Self::Parked, Self::Skipped, Self::Settled];
+
+    /// Returns the word under which it is stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Late => "late",
+            Self::Waiting => "waiting",
+            Self::Parked => "parked",
+            Self::Skipped => "skipped",
+            Self::Settled => "settled",
+        }
+    }
+
+    /// Reads a word that [`Told::name`] gave.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|told| told.name() == name)
+    }
+}
+
+/// One difference that a sweep found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drift {
+    /// The page.
+    pub page: PageId,
+    /// In which way.
+    pub kind: DriftKind,
+    /// The first key that it is about.
+    pub key: Option<String>,
+    /// An event about the page that happened before this cannot have told it.
+    pub since: DateTime<Utc>,
+    /// When the sweep found it.
+    pub found_at: DateTime<Utc>,
+    /// Whether an event had told it, and what became of that.
+    pub told: Told,
+}
+
+/// Differences in figures.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DriftCounts {
+    /// How many of each kind.
+    #[serde(flatten)]
+    pub by_kind: BTreeMap<DriftKind, u64>,
+    /// What became of the events that should have told them.
+    pub told: BTreeMap<Told, u64>,
+}
+
+impl DriftCounts {
+    /// Returns counts with every kind in them.
+    pub fn none() -> Self {
+        Self { by_kind: DriftKind::ALL.into_iter().map(|kind| (kind, 0)).collect(), told: BTreeMap::new() }
+    }
+
+    /// Counts `n` differences more.
+    pub fn add(&mut self, kind: DriftKind, told: Told, n: u64) {
+        *self.by_kind.entry(kind).or_default() += n;
+        *self.told.entry(told).or_default() += n;
+    }
+
+    /// Returns how many there are.
+    pub fn total(&self) -> u64 {
+        self.by_kind.values().sum()
+    }
+
+    /// Returns how many no event had told before the sweep found them.
+    pub fn untold(&self) -> u64 {
+        [Told::Never, Told::Late].iter().filter_map(|told| self.told.get(told)).sum()
+    }
+}

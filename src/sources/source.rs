@@ -1,0 +1,168 @@
+//! One source: its settings, what is known of it, and how its schema is read.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    derive::{
+        mapping::{self, Mapping, Names, Note},
+        winner::HardStatuses,
+    },
+    model::{
+        id::{DataSourceId, DatabaseId, TableId},
+        page::Schema,
+    },
+    notion::{Notion, Priority},
+    sources::{error::AskError, gate::Gate},
+    store::{Store, StoredSource},
+};
+
+/// What the settings say of a source.
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    /// Its name, for people.
+    pub name: String,
+    /// Where it is.
+    pub table: TableId,
+    /// What its properties are called.
+    pub names: Names,
+    /// Which of its statuses are hard.
+    pub hard: HardStatuses,
+}
+
+/// What is known of a source since its schema was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// Its data source.
+    pub data_source: DataSourceId,
+    /// The database that holds it.
+    pub database: Option<DatabaseId>,
+    /// Which property plays which role.
+    pub mapping: Mapping,
+    /// Which of its statuses are hard.
+    pub hard: HardStatuses,
+}
+
+/// What reading the schema of a source gave.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// What is known of the source now.
+    pub table: Arc<Resolved>,
+    /// What a person should know of it, if anything.
+    pub note: Option<String>,
+}
+
+/// One source, with the way to ask Notion about it.
+#[derive(Debug)]
+pub(super) struct Source<N> {
+    pub(super) settings: SourceSettings,
+    pub(super) notion: N,
+    table: RwLock<Option<Arc<Resolved>>>,
+    pub(super) gate: Gate,
+}
+
+impl<N: Notion> Source<N> {
+    pub(super) fn of(settings: SourceSettings, notion: N) -> Self {
+        let gate = Gate::of(&settings.name);
+        Self { settings, notion, table: RwLock::default(), gate }
+    }
+
+    pub(super) fn resolved(&self) -> Option<Arc<Resolved>> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn know(&self, table: Arc<Resolved>) {
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Some(table);
+    }
+
+    /// Reads what an earlier run stored, if it is of this source.
+    pub(super) fn recognise(&self, stored: &StoredSource) -> Option<Resolved> {
+        let schema: Schema = serde_json::from_str(&stored.schema).ok()?;
+        let ours = match self.settings.table {
+            TableId::DataSource(id) => id == schema.data_source,
+            TableId::Database(id) => Some(id) == schema.database,
+        };
+        ours.then_some(())?;
+        Some(Resolved {
+            data_source: schema.data_source,
+            database: schema.database,
+            mapping: serde_json::from_str(&stored.mapping).ok()?,
+            hard: self.settings.hard.clone(),
+        })
+    }
+
+    /// Reads the schema and stores what it says.
+    pub(super) async fn resolve<S: Store>(
+        &self,
+        store: &S,
+        now: DateTime<Utc>,
+        priority: Priority,
+    ) -> Result<Read, AskError> {
+        let schemas = self.gate.guard(now, self.notion.schemas(self.settings.table, priority)).await?;
+        let earlier = self.resolved();
+        let others = schemas.len().saturating_sub(1);
+        let schema = pick(schemas, earlier.as_deref())?;
+        let note = (others > 0).then(|| self.only_one_is_watched(&schema, others));
+        let read = mapping::resolve(&schema, &self.settings.names, earlier.as_ref().map(|table| &table.mapping))
+            .map_err(|e| AskError::Unmappable(e.to_string()))?;
+        for note in &read.notes {
+            match note {
+                // Only the title must be there.
+                Note::NotFound { .. } | Note::Title { .. } => {
+                    tracing::info!(source.name = self.settings.name, "source {}: {note}", self.settings.name);
+                }
+                Note::Renamed { .. } | Note::NoText { .. } => {
+                    tracing::warn!(source.name = self.settings.name, "source {}: {note}", self.settings.name);
+                }
+            }
+        }
+        let table = Resolved {
+            data_source: schema.data_source,
+            database: schema.database,
+            mapping: read.mapping,
+            hard: self.settings.hard.clone(),
+        };
+        let unwritable = |e: serde_json::Error| AskError::Unmappable(e.to_string());
+        let row = StoredSource {
+            id: table.data_source,
+            schema: serde_json::to_string(&schema).map_err(unwritable)?,
+            mapping: serde_json::to_string(&table.mapping).map_err(unwritable)?,
+            hard: serde_json::to_string(&table.hard).map_err(unwritable)?,
+            resolved_at: now,
+            watermark: None,
+            retired_at: None,
+        };
+        store.write(move |rows| rows.put_source(&row)).await?;
+        let table = Arc::new(table);
+        self.know(Arc::clone(&table));
+        Ok(Read { table, note })
+    }
+
+    fn only_one_is_watched(&self, schema: &Schema, others: usize) -> String {
+        let note = format!(
+            "source {}: its database holds {} data sources now; only «{}» ({}), the one known before, is watched: give \
+             each one a [[source]] of its own in the settings",
+            self.settings.name,
+            others + 1,
+            schema.title,
+            schema.data_source
+        );
+        tracing::warn!(source.name = self.settings.name, "{note}");
+        note
+    }
+}
+
+/// Picks the data source that is meant: the only one, or the one that was meant before.
+fn pick(mut schemas: Vec<Schema>, earlier: Option<&Resolved>) -> Result<Schema, AskError> {
+    if schemas.len() > 1 {
+        let before =
+            schemas.iter().position(|schema| earlier.is_some_and(|table| table.data_source == schema.data_source));
+        let Some(before) = before else {
+            let all = schemas.iter().map(|schema| format!("{} «{}»", schema.data_source, schema.title));
+            return Err(AskError::Ambiguous(all.collect()));
+        };
+        return Ok(schemas.swap_remove(before));
+    }
+    schemas.pop().ok_or_else(|| AskError::Unmappable("the database holds no data source".to_owned()))
+}
