@@ -21,4 +21,5 @@ pub mod notion;
 pub mod simulator;
 pub mod sources;
 pub mod store;
+pub mod sweep;
 pub mod worker;

@@ -8,7 +8,7 @@ use crate::{
         order::{self, Order},
         publish::{self, News, Plan},
     },
-    model::{entry::Cause, key::Strength, page::View, sighting::Sighting},
+    model::{entry::Cause, id::PageId, key::Strength, page::View, sighting::Sighting},
     store::{Rows, StoreError},
 };
 
@@ -20,6 +20,11 @@ pub struct Current {
 }
 
 impl Cache {
+    /// Returns how strong the best key is that a page claims; `None` where it claims none.
+    pub fn strength(&self, rows: &mut dyn Rows, page: PageId) -> Result<Option<Strength>, StoreError> {
+        Ok(best(&rows.claims_of(page)?))
+    }
+
     /// Returns whether [`Cache::apply`] would find everything as it is, and write nothing. Writes nothing itself.
     ///
     /// Nothing is derived: the stored claims are those of the stored values, since [`Cache::rederive`] follows the rules.

@@ -1,0 +1,216 @@
+//! The sweep: every page of every source, so that the cache is right whatever the webhooks told.
+//!
+//! One source after the other ([`source`]): its schema, its rows and its archived rows ([`pass`]), 100 at a time through
+//! [`Cache::apply`], and then, one by one, the pages that the cache knows and no query showed ([`absent`]). Only where
+//! all of that succeeded is the source proven, and only where all sources are does anything expire.
+
+mod absent;
+mod drift;
+mod page;
+mod pass;
+mod patience;
+mod source;
+mod tally;
+mod windows;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    cache::Cache,
+    clock::Clock,
+    metrics::Metrics,
+    model::{
+        entry::{Cause, Door},
+        sweep::{Drift, DriftCounts, SourceReport, SweepId, SweepOrder, SweepProgress, SweepReport, SweepState},
+    },
+    notion::Notion,
+    sources::Sources,
+    store::{Store, StoreError},
+    sweep::{source::SourceSweep, tally::Tally},
+};
+
+/// Rows that one step of cleaning or renewing takes: a few milliseconds of the writer.
+const CLEANED_AT_ONCE: u32 = 200;
+
+/// Differences that one step of judging writes.
+const JUDGED_AT_ONCE: usize = 500;
+
+/// What a sweep keeps to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SweepSettings {
+    /// Windows that are read side by side, and pages that are asked for at once.
+    pub windows: usize,
+}
+
+/// Sweeps the sources. Clones share everything.
+#[derive(Debug)]
+pub struct Sweeper<S, N> {
+    store: S,
+    sources: Sources<N>,
+    cache: Cache,
+    clock: Clock,
+    metrics: Metrics,
+    settings: SweepSettings,
+}
+
+impl<S: Clone, N> Clone for Sweeper<S, N> {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            sources: self.sources.clone(),
+            cache: self.cache.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            settings: self.settings,
+        }
+    }
+}
+
+/// One sweep that runs: its number, its orders, and whom it tells.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// Its number.
+    pub id: SweepId,
+    /// What it is to do.
+    pub order: SweepOrder,
+    /// Hears how far it is.
+    pub progress: watch::Sender<SweepProgress>,
+    /// Ends it before its time: what it has applied stays, and nothing is removed or expires.
+    pub stop: CancellationToken,
+}
+
+impl<S: Store, N: Notion> Sweeper<S, N> {
+    /// Makes a sweeper of its parts.
+    pub fn new(
+        store: S,
+        sources: Sources<N>,
+        cache: Cache,
+        (clock, metrics): (Clock, Metrics),
+        settings: SweepSettings,
+    ) -> Self {
+        Self { store, sources, cache, clock, metrics, settings }
+    }
+
+    /// Returns the same sweeper over another store: for a dry run.
+    #[must_use]
+    pub fn over<T: Store>(&self, store: T) -> Sweeper<T, N> {
+        Sweeper {
+            store,
+            sources: self.sources.clone(),
+            cache: self.cache.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            settings: self.settings,
+        }
+    }
+
+    /// Sweeps every source, and says what came of it. Only the store itself can make it fail as a whole.
+    pub async fn run(&self, running: &Running) -> Result<SweepReport, StoreError> {
+        let tally = Arc::new(Tally::new(running, self.clock.now(), &self.metrics));
+        let ttl = running.order.ttl_days.map(|days| TimeDelta::days(days.into()));
+        let sweeper =
+            Self { cache: ttl.map_or_else(|| self.cache.clone(), |ttl| self.cache.with_ttl(ttl)), ..self.clone() };
+
+        let mut sources = Vec::new();
+        for nth in 0..self.sources.count() {
+            let report = SourceSweep::new(&sweeper, nth, running, &tally).run().await;
+            info!(
+                source.name = report.name,
+                pages = report.pages,
+                "swept source {}: {}",
+                report.name,
+                report.outcome.name()
+            );
+            sources.push(report);
+        }
+        let outcome = overall(&sources);
+        if outcome == SweepState::Complete {
+            sweeper.clean(running, &tally).await?;
+        } else {
+            sweeper.renew().await?;
+        }
+        let drift = self.judge_drift(running.id).await?;
+        Ok(tally.report(outcome, self.clock.now(), drift, sources))
+    }
+
+    /// Deletes what has expired, after a complete sweep of all sources.
+    async fn clean(&self, running: &Running, tally: &Tally) -> Result<(), StoreError> {
+        tally.doing("cleaning what has expired");
+        let kept: Vec<_> = self.sources.resolved().iter().map(|table| table.data_source).collect();
+        let now = self.clock.now();
+        self.store.write(move |rows| rows.retire_sources(&kept, now)).await?;
+        loop {
+            let (cache, cause) = (self.cache.clone(), running.cause());
+            let gone = self.store.write(move |rows| cache.let_go(rows, &cause, now, CLEANED_AT_ONCE)).await?;
+            tally.cleaned(gone.entries);
+            if gone.pages < CLEANED_AT_ONCE.into() {
+                break;
+            }
+        }
+        loop {
+            let gone = self.store.write(move |rows| rows.clean_unclaimed(now, CLEANED_AT_ONCE)).await?;
+            tally.cleaned(gone);
+            if gone < CLEANED_AT_ONCE.into() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets rows count for longer that are about to expire, because nobody can be asked about them. To be called now
+    /// and then while the program runs, and after every sweep that was not complete. Returns how many.
+    pub async fn renew(&self) -> Result<u64, StoreError> {
+        let mut renewed = 0;
+        loop {
+            let (cache, now) = (self.cache.clone(), self.clock.now());
+            let n = self.store.write(move |rows| cache.renew(rows, now, CLEANED_AT_ONCE)).await?;
+            renewed += n;
+            if n < CLEANED_AT_ONCE.into() {
+                break;
+            }
+        }
+        if renewed > 0 {
+            warn!(
+                entries.renewed = renewed,
+                "nobody could be asked about {renewed} rows that were about to expire: they count for longer"
+            );
+        }
+        Ok(renewed)
+    }
+
+    /// Finds out which differences an event had told, and counts them.
+    async fn judge_drift(&self, sweep: SweepId) -> Result<DriftCounts, StoreError> {
+        let judged: Vec<Drift> = self.store.read(move |rows| rows.judge_drift(sweep)).await?;
+        for some in judged.chunks(JUDGED_AT_ONCE) {
+            let some = some.to_vec();
+            self.store.write(move |rows| rows.record_drift(sweep, &some)).await?;
+        }
+        self.store.read(move |rows| rows.drift_counts(sweep)).await
+    }
+}
+
+impl Running {
+    fn cause(&self) -> Cause {
+        Cause { door: Door::Sweep, id: self.id.to_string() }
+    }
+}
+
+/// Returns how all of it ended: whatever is not complete everywhere is partial, unless nothing was seen anywhere.
+fn overall(sources: &[SourceReport]) -> SweepState {
+    let all = |wanted| sources.iter().all(|source| source.outcome == wanted);
+    match () {
+        () if sources.is_empty() || all(SweepState::Failed) => SweepState::Failed,
+        () if all(SweepState::Complete) => SweepState::Complete,
+        () => SweepState::Partial,
+    }
+}
+
+/// Returns the instant up to which a sweep that began at `started_at` proves what it saw: the index of queries may
+/// trail the live pages by this much.
+fn proven_until(started_at: DateTime<Utc>, index_lag: TimeDelta) -> DateTime<Utc> {
+    started_at.checked_sub_signed(index_lag).unwrap_or(started_at)
+}

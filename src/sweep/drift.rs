@@ -1,0 +1,53 @@
+//! In which way the cache was different where a sweep changed it.
+
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+
+use crate::{
+    cache::{Applied, Outcome},
+    model::{
+        entry::CachedPage,
+        sighting::Sighting,
+        sweep::{Drift, DriftKind, Told},
+    },
+};
+
+/// Returns the difference that a sighting brought to light, if people would see one in the rows.
+pub(super) fn found(
+    earlier: Option<&CachedPage>,
+    sighting: &Sighting,
+    outcome: &Outcome,
+    now: DateTime<Utc>,
+) -> Option<Drift> {
+    let first = outcome.changes.first()?;
+    let came = outcome.changes.iter().any(|change| change.from.is_none());
+    let went = outcome.changes.iter().any(|change| change.to.is_none());
+    let kind = match (outcome.applied, came, went) {
+        (Applied::Removed, ..) => DriftKind::ShouldHaveGone,
+        (Applied::Inserted, ..) => DriftKind::MissingRow,
+        // A page that is as it was, without its row: somebody else took that away or wrote over it.
+        (Applied::Unchanged, ..) | (_, true, false) if same_values(earlier, sighting) => DriftKind::MissingRow,
+        (_, true, _) | (_, _, true) => DriftKind::KeyChanged,
+        (_, false, false) => DriftKind::StaleRow,
+    };
+    // Dates of edits are floored to the minute, so those of the proof must be too.
+    let proven_at = earlier.map_or(DateTime::UNIX_EPOCH, |earlier| minute(earlier.observed_at));
+    let since = match kind {
+        // Whether the trash counts as an edit is not known.
+        DriftKind::ShouldHaveGone => proven_at,
+        DriftKind::MissingRow | DriftKind::StaleRow | DriftKind::KeyChanged => proven_at.max(sighting.last_edited_time),
+    };
+    let key = Some(first.key.as_str().to_owned());
+    Some(Drift { page: sighting.page, kind, key, since, found_at: now, told: Told::Never })
+}
+
+fn same_values(earlier: Option<&CachedPage>, sighting: &Sighting) -> bool {
+    earlier.is_some_and(|earlier| {
+        let mut values = sighting.values.clone();
+        values.carry_forward(&earlier.values);
+        earlier.values == values && earlier.standing == sighting.standing
+    })
+}
+
+fn minute(at: DateTime<Utc>) -> DateTime<Utc> {
+    at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(at)
+}

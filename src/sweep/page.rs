@@ -1,0 +1,112 @@
+//! One page: applied as a sweep applies it, or asked for where no query can decide it.
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    cache::{Applied, Outcome},
+    causes::told,
+    model::{
+        id::PageId,
+        page::Snapshot,
+        sighting::{Absence, Sighting},
+    },
+    notion::{Notion, NotionError, Priority},
+    sources::error::AskError,
+    store::{Rows, Store, StoreError},
+    sweep::{
+        drift,
+        patience::Patience,
+        source::{Ground, SourceSweep, Trouble, is_of_the_page},
+    },
+};
+
+/// What asking for one page gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// It was shown and applied.
+    Shown,
+    /// Notion answers 404.
+    NotFound,
+    /// It could not be had; that was told.
+    Unreadable,
+}
+
+impl Ground {
+    /// Applies a sighting, and records in which way the cache was different.
+    pub(super) fn apply(
+        &self,
+        rows: &mut dyn Rows,
+        sighting: &Sighting,
+        now: DateTime<Utc>,
+    ) -> Result<Outcome, StoreError> {
+        let earlier = rows.page(sighting.page)?;
+        let outcome = self.cache.apply(rows, sighting, &self.cause, now)?;
+        if self.proven_before
+            && let Some(drift) = drift::found(earlier.as_ref(), sighting, &outcome, now)
+        {
+            rows.record_drift(self.id, &[drift])?;
+        }
+        // What is older than what was applied says nothing of the keys that the page holds.
+        if outcome.applied == Applied::Stale {
+            return Ok(Outcome { strength: self.cache.strength(rows, sighting.page)?, ..outcome });
+        }
+        Ok(outcome)
+    }
+}
+
+impl<S: Store, N: Notion> SourceSweep<S, N> {
+    /// Asks for a page that a query named but did not decide.
+    pub(super) async fn ask_shown(&self, ground: &Ground, page: PageId) -> Result<(), Trouble> {
+        if self.ask(ground, page).await? == Asked::NotFound {
+            self.miss_out(
+                page,
+                "a query names it, and it answers 404: share it with the connection, or mend its access",
+            );
+        }
+        Ok(())
+    }
+
+    /// Asks for one page and applies what it shows.
+    pub(super) async fn ask(&self, ground: &Ground, page: PageId) -> Result<Asked, Trouble> {
+        let known_in = self.sweeper.store.read(move |rows| Ok(rows.page(page)?.map(|known| known.source))).await?;
+        let asked_in = known_in.or(Some(ground.table.data_source));
+        let asked_at = self.sweeper.clock.now();
+        let mut patience = Patience::default();
+        let answer = loop {
+            let now = self.sweeper.clock.now();
+            match self.answer(self.sweeper.sources.page(page, asked_in, now, Priority::Sweep)).await? {
+                Ok(snapshot) => break Ok(snapshot),
+                Err(error) => {
+                    if let Err(trouble) = self.bear(&mut patience, error).await {
+                        break Err(trouble);
+                    }
+                }
+            }
+        };
+        match answer {
+            Ok(snapshot) => self.show(ground, &snapshot).await.map(|()| Asked::Shown),
+            Err(Trouble::Asking(AskError::Notion(NotionError::NotFound))) => {
+                let (cache, now) = (self.sweeper.cache.clone(), self.sweeper.clock.now());
+                let absence = Absence { page, observed_at: asked_at };
+                self.sweeper.store.write(move |rows| cache.miss(rows, absence, now)).await?;
+                Ok(Asked::NotFound)
+            }
+            Err(Trouble::Asking(error)) if is_of_the_page(&error) => {
+                self.miss_out(page, &told(&error));
+                Ok(Asked::Unreadable)
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    async fn show(&self, ground: &Ground, snapshot: &Snapshot) -> Result<(), Trouble> {
+        self.tally.fetched(1);
+        let page = snapshot.page.id;
+        let known_in = self.sweeper.store.read(move |rows| Ok(rows.page(page)?.map(|known| known.source))).await?;
+        let sighting = self.sweeper.sources.sighting(snapshot, known_in)?;
+        let (ground, now) = (ground.clone(), self.sweeper.clock.now());
+        let outcome = self.sweeper.store.write(move |rows| ground.apply(rows, &sighting, now)).await?;
+        self.tally.applied(outcome.applied, outcome.strength);
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! The sweep of one source, from its schema to its watermark.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    cache::Cache,
+    causes::told,
+    model::{
+        entry::Cause,
+        id::PageId,
+        sweep::{SourceReport, SweepId, SweepState},
+    },
+    notion::{Notion, NotionError, Priority},
+    sources::{Resolved, error::AskError},
+    store::{Store, StoreError},
+    sweep::{Running, Sweeper, patience::Patience, proven_until, tally::Tally, windows::Seams},
+};
+
+/// The sweep of one source; shared by the windows that are read side by side.
+#[derive(Debug)]
+pub(super) struct SourceSweep<S, N> {
+    pub(super) sweeper: Sweeper<S, N>,
+    pub(super) running: Running,
+    pub(super) tally: Arc<Tally>,
+    pub(super) seams: Mutex<Seams>,
+    nth: usize,
+    /// Every page that was looked at: 16 bytes each, the only thing that grows with the source.
+    seen: Mutex<HashSet<PageId>>,
+    /// Whether some page could not be had, while the rest could.
+    incomplete: AtomicBool,
+}
+
+/// What a source is and was when its sweep began.
+#[derive(Debug, Clone)]
+pub(super) struct Ground {
+    pub(super) id: SweepId,
+    pub(super) cache: Cache,
+    pub(super) table: Arc<Resolved>,
+    pub(super) started_at: DateTime<Utc>,
+    pub(super) cause: Cause,
+    /// Whether a difference means anything: before the first complete sweep the cache is not expected to be right.
+    pub(super) proven_before: bool,
+    pub(super) listed_before: u64,
+}
+
+/// Why the sweep of a source ends before it is complete.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    /// Notion or the store gave something up.
+    #[error(transparent)]
+    Asking(#[from] AskError),
+    /// Notion shows only some of the rows.
+    #[error("{0}")]
+    Stuck(String),
+    /// The mapping is another one than at the beginning: what was read before was read wrongly.
+    #[error("its mapping changed in the middle of the sweep")]
+    Remapped,
+    /// So many pages are gone at once that something else is the more likely reason.
+    #[error(
+        "{missing} of {listed} known pages answer 404: that looks like a page that is no longer shared. Share it with \
+         the connection again, or say `reconcile --accept-missing` if the pages were really deleted"
+    )]
+    Implausible {
+        /// Pages that answer 404 since this sweep.
+        missing: usize,
+        /// Pages that were known before it.
+        listed: u64,
+    },
+    /// Some pages could not be had; each was told.
+    #[error("some pages could not be read")]
+    Incomplete,
+    /// Somebody asked for the end.
+    #[error("stopped before its end")]
+    Stopped,
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Asking(error.into())
+    }
+}
+
+/// Pages that may answer 404 at once in any source, however small.
+const MISSING_PLAUSIBLE: usize = 20;
+
+/// Beyond that, one page in so many.
+const MISSING_ONE_IN: u64 = 5;
+
+impl<S: Store, N: Notion> SourceSweep<S, N> {
+    pub(super) fn new(sweeper: &Sweeper<S, N>, nth: usize, running: &Running, tally: &Arc<Tally>) -> Self {
+        Self {
+            sweeper: sweeper.clone(),
+            running: running.clone(),
+            tally: Arc::clone(tally),
+            seams: Mutex::default(),
+            nth,
+            seen: Mutex::default(),
+            incomplete: AtomicBool::new(false),
+        }
+    }
+
+    /// Sweeps, and says how far that came.
+    pub(super) async fn run(self) -> SourceReport {
+        let name = self.sweeper.sources.name(self.nth).to_owned();
+        let sweep = Arc::new(self);
+        let (data_source, swept) = match sweep.begin().await {
+            Ok(ground) => (Some(ground.table.data_source), sweep.sweep(&ground).await),
+            Err(trouble) => (None, Err(trouble)),
+        };
+        let pages = sweep.seen().len() as u64;
+        let outcome = match swept {
+            Ok(()) => SweepState::Complete,
+            Err(trouble) => {
+                if !matches!(trouble, Trouble::Incomplete) {
+                    sweep.tally.error(format!("source {name}: {}", told(&trouble)));
+                }
+                if pages == 0 { SweepState::Failed } else { SweepState::Partial }
+            }
+        };
+        SourceReport { name, data_source, outcome, pages }
+    }
+
+    /// Reads the schema, and what the cache holds of the source.
+    async fn begin(&self) -> Result<Ground, Trouble> {
+        let Sweeper { store, sources, cache, clock, .. } = &self.sweeper;
+        self.tally.doing(&format!("reading the schema of {}", sources.name(self.nth)));
+        let mut patience = Patience::default();
+        let read = loop {
+            match self.answer(sources.read(self.nth, store, clock.now(), Priority::Sweep)).await? {
+                Ok(read) => break read,
+                Err(error) => self.bear(&mut patience, error).await?,
+            }
+        };
+        read.note.into_iter().for_each(|note| self.tally.note(note));
+        cache.learn(read.table.data_source, read.table.hard.clone());
+        cache.rederive(store, clock.now()).await?;
+        let data_source = read.table.data_source;
+        let (proven_before, listed_before) = store
+            .read(move |rows| {
+                let stored = rows.sources()?.into_iter().find(|stored| stored.id == data_source);
+                Ok((stored.is_some_and(|stored| stored.watermark.is_some()), rows.count_listed(data_source)?))
+            })
+            .await?;
+        self.tally.expect(proven_before.then_some(listed_before));
+        Ok(Ground {
+            id: self.running.id,
+            cache: cache.clone(),
+            table: read.table,
+            started_at: clock.now(),
+            cause: self.running.cause(),
+            proven_before,
+            listed_before,
+        })
+    }
+
+    async fn sweep(self: &Arc<Self>, ground: &Ground) -> Result<(), Trouble> {
+        self.tally.doing(&format!("reading the rows of {}", self.sweeper.sources.name(self.nth)));
+        let rows = self.pass(ground, false).await;
+        // Where Notion shows only some of the rows, the archived ones can be had all the same; else nothing more can.
+        if !matches!(rows, Ok(()) | Err(Trouble::Stuck(_))) {
+            return rows;
+        }
+        let archived = self.pass(ground, true).await;
+        rows.and(archived)?;
+        self.whole()?;
+        self.tally.doing("asking for pages that no query showed");
+        let unfound = self.ask_absent(ground).await?;
+        self.whole()?;
+        let missing = unfound.new;
+        let plausible =
+            MISSING_PLAUSIBLE.max(usize::try_from(ground.listed_before / MISSING_ONE_IN).unwrap_or(usize::MAX));
+        if missing > plausible && !self.running.order.accept_missing {
+            return Err(Trouble::Implausible { missing, listed: ground.listed_before });
+        }
+        self.prove(ground, unfound.pages).await
+    }
+
+    /// Notes what a complete scan has proven.
+    async fn prove(&self, ground: &Ground, unfound: Vec<PageId>) -> Result<(), Trouble> {
+        let Sweeper { store, sources, cache, clock, .. } = &self.sweeper;
+        let data_source = ground.table.data_source;
+        let mapping = sources.resolved().into_iter().find(|table| table.data_source == data_source);
+        if mapping.is_none_or(|table| table.mapping != ground.table.mapping) {
+            return Err(Trouble::Remapped);
+        }
+        let now = clock.now();
+        for some in unfound.chunks(100) {
+            let (cache, some) = (cache.clone(), some.to_vec());
+            store.write(move |rows| cache.lose_sight(rows, &some, now)).await?;
+        }
+        let proven = proven_until(ground.started_at, cache.settings().index_lag);
+        let seams = std::mem::take(&mut *self.seams.lock().unwrap_or_else(PoisonError::into_inner));
+        store
+            .write(move |rows| {
+                seams.store(rows, data_source)?;
+                rows.settle_parked(data_source, proven)?;
+                rows.set_watermark(data_source, proven)
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Waits for an answer, unless somebody asks for the end.
+    pub(super) async fn answer<T: Send>(&self, question: impl Future<Output = T> + Send) -> Result<T, Trouble> {
+        self.running.stop.run_until_cancelled(question).await.ok_or(Trouble::Stopped)
+    }
+
+    /// Bears a failure by waiting, as long as to ask again is any use.
+    pub(super) async fn bear(&self, patience: &mut Patience, error: AskError) -> Result<(), Trouble> {
+        match patience.failed(&error, self.sweeper.clock.now(), fastrand::f64()) {
+            Some(wait) => self.answer(tokio::time::sleep(wait)).await,
+            None => Err(error.into()),
+        }
+    }
+
+    /// Notes a page that could not be had, while the rest can.
+    pub(super) fn miss_out(&self, page: PageId, why: &str) {
+        self.incomplete.store(true, Ordering::Relaxed);
+        self.tally.error(format!("page {page}: {why}"));
+    }
+
+    pub(super) fn seen(&self) -> MutexGuard<'_, HashSet<PageId>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn whole(&self) -> Result<(), Trouble> {
+        if self.incomplete.load(Ordering::Relaxed) { Err(Trouble::Incomplete) } else { Ok(()) }
+    }
+}
+
+/// Returns whether an error is about one page, so that others can still be had.
+pub(super) const fn is_of_the_page(error: &AskError) -> bool {
+    matches!(error, AskError::Notion(NotionError::NotFound | NotionError::Rejected { .. } | NotionError::Unreadable(_)))
+}
