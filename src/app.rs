@@ -2,8 +2,11 @@
 
 pub mod demo;
 pub mod housekeeping;
+pub mod reconcile;
 pub mod replay;
+mod rights;
 pub mod serve;
+mod sweeping;
 
 use std::{collections::BTreeMap, num::NonZeroU16, path::Path, time::Duration};
 
@@ -36,9 +39,6 @@ use crate::{
 
 /// How long after a look that Notion may not have been ready for a page is looked at once more.
 const SETTLE_AFTER: TimeDelta = TimeDelta::seconds(60);
-
-/// The right to work on a database: only one process at a time has it.
-const WORK: &str = "worker";
 
 /// Why something could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,11 @@ pub enum AppError {
          another file with --db-path"
     )]
     ServedWhileRecorded(String),
+    /// No room for the copy that a dry run changes.
+    #[error(
+        "cannot make a copy for the dry run: make room in the folder for temporary files, or name another with TMPDIR"
+    )]
+    DryRun(#[source] std::io::Error),
     /// A recorded folder cannot stand in for Notion.
     #[error(transparent)]
     Recorded(#[from] RecordedError),

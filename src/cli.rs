@@ -11,6 +11,7 @@ mod handshake;
 mod keys;
 pub mod logging;
 pub mod output;
+mod reconcile;
 mod replay;
 mod serve;
 mod status;
@@ -45,6 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         Command::Handshake(args) => handshake::run(args, &config),
         Command::Status(args) => block_on(status::run(args, &config)),
         Command::Events(command) => block_on(events::run(command, &config)),
+        Command::Reconcile(args) => block_on(reconcile::run(args, &config)),
         Command::Replay(args) => block_on(replay::run(args, &config)),
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Serve(_) => block_on(serve::run(&config)),

@@ -22,7 +22,7 @@ pub use crate::config::{
     layers::Flags,
     print::reference,
     problem::{Problem, Problems},
-    sections::{Api, Log, LogFormat, Retention, Serve},
+    sections::{Api, Log, LogFormat, Retention, Serve, Sweep},
     source::{SourceAccess, SourceConfig},
 };
 use crate::config::{
@@ -52,6 +52,8 @@ pub struct Config {
     pub handshake_token_path: PathBuf,
     /// How `serve` serves.
     pub serve: Serve,
+    /// When and how sweeps are made.
+    pub sweep: Sweep,
     /// How long things are kept.
     pub retention: Retention,
     sources: Vec<Described>,
@@ -168,6 +170,7 @@ impl Config {
         let handshake_token_path = layers.optional_text(&settings::HANDSHAKE_TOKEN_PATH, parse::path);
         let serve = Serve::read(layers);
         let admin_token = layers.secret(&settings::ADMIN_TOKEN);
+        let sweep = Sweep::read(layers);
         let retention = Retention::read(layers);
         let (db_path, ttl) = (db_path?, ttl?);
         layers.show_default(&settings::MAX_AGE_HOURS, whole_hours(ttl));
@@ -186,6 +189,7 @@ impl Config {
             api: api?,
             handshake_token_path,
             serve: serve?,
+            sweep: sweep?,
             retention: retention?,
             sources: sources?,
             verification_tokens,

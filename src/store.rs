@@ -52,6 +52,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     ///
     /// `None` while somebody else has it. A holder that dies, however it dies, no longer has it.
     fn exclusive(&self, task: &str) -> Result<Option<Exclusive>, StoreError>;
+
+    /// Returns whether somebody has the right to do `task`. Who asks is in nobody's way for longer than a moment.
+    fn is_taken(&self, task: &str) -> Result<bool, StoreError>;
 }
 
 /// The right to be the only one at a task; given back when dropped.

@@ -9,6 +9,7 @@ mod drift;
 mod page;
 mod pass;
 mod patience;
+pub mod schedule;
 mod source;
 mod tally;
 mod windows;

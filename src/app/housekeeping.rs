@@ -128,6 +128,7 @@ impl<S: Store> Housekeeper<S> {
             bodies_before: now - delta(self.retention.bodies),
             events_before: now - delta(self.retention.ids),
             changes_before: now - delta(self.retention.changes),
+            sweeps_before: now - delta(self.retention.sweeps),
         };
         for _ in 0..STEPS_PER_ROUND {
             if stop.is_cancelled() {

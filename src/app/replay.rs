@@ -12,8 +12,10 @@ use uuid::Uuid;
 
 use crate::{
     app::{
-        AppError, Clients, SETTLE_AFTER, WORK, cache, clients, housekeeping, serve::known, shown, source_settings,
-        store, worker_settings,
+        AppError, Clients, SETTLE_AFTER, cache, clients, housekeeping,
+        rights::{self, Turn},
+        serve::known,
+        shown, source_settings, store, worker_settings,
     },
     clock::Clock,
     config::Config,
@@ -80,7 +82,15 @@ pub async fn run(
         config.notion()?;
     }
     let store = store(config, clock)?;
-    let right = store.exclusive(WORK)?;
+    let right = loop {
+        match rights::turn(&store)? {
+            Turn::Ours(right) => break Some(right),
+            Turn::Served => break None,
+            Turn::Busy if lifecycle.soft.is_cancelled() => break None,
+            // Another command, which will be over.
+            Turn::Busy => tokio::time::sleep(rights::ROUND).await,
+        }
+    };
     let kept = store.clone();
     let run = |settle_after, budgets| Run { config, order, files, lifecycle, clock, store, settle_after, budgets };
     match (recorded, right) {

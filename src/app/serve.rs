@@ -7,9 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{
-        AppError, Clients, SETTLE_AFTER, WORK, cache, clients, housekeeping, lookup_over, shown, store, vault,
-        worker_settings,
+        AppError, Clients, SETTLE_AFTER, cache, clients, housekeeping, lookup_over, rights, shown, store,
+        sweeping::{Nightly, Sweeping},
+        vault, worker_settings,
     },
+    causes::told,
     clock::Clock,
     config::Config,
     http::{
@@ -25,8 +27,10 @@ use crate::{
     lifecycle::Lifecycle,
     metrics::Metrics,
     model::id::TableId,
+    notion::Notion,
     sources::{Resolved, SourceSettings, Sources},
-    store::{Store as _, sqlite::SqliteStore},
+    store::{Exclusive, sqlite::SqliteStore},
+    sweep::{SweepSettings, Sweeper, schedule::Daily},
     worker::{Report, Worker, WorkerHealth},
 };
 
@@ -64,7 +68,7 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
 
     let metrics = Metrics::default();
     let store = store(config, clock)?;
-    let right = store.exclusive(WORK)?.ok_or_else(|| AppError::AlreadyServed(shown(&config.db_path)))?;
+    let serves = rights::to_serve(&store).await?.ok_or_else(|| AppError::AlreadyServed(shown(&config.db_path)))?;
     let inbox = Inbox::new(store.clone());
     let lookup = lookup_over(store.clone(), config, clock)?;
     let Clients { sources, budgets } = clients(config, &service.sources, clock, &metrics)?;
@@ -72,10 +76,19 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
     let configured: Vec<_> = sources.iter().map(|(source, _)| source.clone()).collect();
     ours.set(known(&configured, &[]));
     let intake = Intake::new(inbox.clone(), vault, ours.clone(), clock.clone(), metrics.clone());
+    let (sources, cache) = (Sources::new(sources), cache(config)?);
+    let settings = SweepSettings { windows: config.sweep.windows };
+    let parts = (clock.clone(), metrics.clone());
+    let sweeper = Sweeper::new(store.clone(), sources.clone(), cache.clone(), parts, settings);
+    let nightly = Nightly {
+        sweeping: Sweeping { store: store.clone(), sweeper, clock: clock.clone() },
+        sources: sources.clone(),
+        daily: config.sweep.at.map(|at| Daily { at, zone: config.sweep.zone }),
+    };
     let worker = Worker::new(
         inbox.clone(),
-        Sources::new(sources),
-        cache(config)?,
+        sources,
+        cache,
         (clock.clone(), metrics.clone()),
         worker_settings(config, SETTLE_AFTER),
     );
@@ -101,15 +114,51 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
     let reports = worker.reports();
     lifecycle.spawn("sources", follow(worker.known_sources(), configured, ours, lifecycle.soft.clone()));
     lifecycle.spawn("housekeeping", keeper.run(writer, lifecycle.soft.clone()));
-    let stop = lifecycle.soft.clone();
-    lifecycle.spawn("worker", async move {
-        worker.run(stop, health).await;
-        drop(right);
-    });
+    spawn_work(lifecycle, &store, serves, (worker, health), nightly);
     lifecycle
         .spawn("private listener", private.serve(private_routes, Limits::PRIVATE, metrics.clone(), lifecycle.clone()));
     lifecycle.spawn("public listener", public.serve(public_routes, Limits::PUBLIC, metrics.clone(), lifecycle.clone()));
     Ok(Serving { public: serving.0, private: serving.1, awaits_token, store, metrics, reports })
+}
+
+/// Starts what needs the right to the work: the worker and the sweeps.
+fn spawn_work<N: Notion>(
+    lifecycle: &Lifecycle,
+    store: &SqliteStore,
+    serves: Exclusive,
+    (worker, health): (Worker<SqliteStore, N>, WorkerHealth),
+    nightly: Nightly<N>,
+) {
+    let (has_right, mut right) = watch::channel(None);
+    let (stop, store) = (lifecycle.soft.clone(), store.clone());
+    lifecycle.spawn("worker", async move {
+        let Some(right) = stop.run_until_cancelled(right_to_work(&store, &health)).await else { return };
+        let right = Arc::new((right, serves));
+        has_right.send_replace(Some(Arc::clone(&right)));
+        worker.run(stop, health).await;
+        drop(has_right);
+        drop(right);
+    });
+    let stop = lifecycle.soft.clone();
+    lifecycle.spawn("sweeps", async move {
+        // It keeps the right for as long as it works.
+        let Ok(right) = right.wait_for(Option::is_some).await.map(|right| right.clone()) else { return };
+        nightly.run(stop).await;
+        drop(right);
+    });
+}
+
+/// Waits for the right to work: a command may have it, which will be over or gives way.
+async fn right_to_work(store: &SqliteStore, health: &WorkerHealth) -> Exclusive {
+    loop {
+        health.worker.beat();
+        match rights::to_work(store) {
+            Ok(Some(right)) => return right,
+            Ok(None) => health.notion.failing("another suppressd command works on the database"),
+            Err(error) => health.notion.failing(told(&error)),
+        }
+        tokio::time::sleep(rights::ROUND).await;
+    }
 }
 
 /// Tells the intake which tables are ours, whenever the worker has learnt more of them.

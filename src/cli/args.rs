@@ -11,7 +11,7 @@ use crate::{
         args::{
             asking::{CheckArgs, KeysArgs, StatusArgs},
             receiving::{EventsCommand, ReplayArgs},
-            serving::{DemoArgs, HandshakeArgs, ServeArgs},
+            serving::{DemoArgs, HandshakeArgs, ReconcileArgs, ServeArgs},
         },
         exit::EXIT_STATUSES,
     },
@@ -46,6 +46,8 @@ pub enum Command {
     Demo(DemoArgs),
     #[expect(missing_docs, reason = "as above")]
     Serve(ServeArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Reconcile(ReconcileArgs),
     #[expect(missing_docs, reason = "as above")]
     Handshake(HandshakeArgs),
     #[expect(missing_docs, reason = "as above")]
@@ -83,6 +85,9 @@ impl Args {
             Command::Serve(args) => flags.extend(args.flags()),
             // These have their own lines.
             Command::Demo(_) => drop(flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "off".to_owned())),
+            Command::Reconcile(args) if args.interval.is_none() => {
+                flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "error".to_owned());
+            }
             Command::Replay(_) => drop(flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "warn".to_owned())),
             _ => (),
         }

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use chrono::NaiveTime;
+use chrono_tz::Tz;
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 use uuid::Uuid;
@@ -46,6 +48,26 @@ pub(crate) fn socket(text: &str) -> Result<SocketAddr, Fault> {
     text.trim().parse().map_err(|_not_a_socket: std::net::AddrParseError| {
         Fault::new(format!("is {}", quote(text)), "write an IP address and a port, such as 127.0.0.1:8080 or [::]:8080")
     })
+}
+
+/// Reads a time of the day, or that there is none.
+pub(crate) fn daily(text: &str) -> Result<Option<NaiveTime>, Fault> {
+    match text.trim() {
+        "off" => Ok(None),
+        text => NaiveTime::parse_from_str(text, "%H:%M").map(Some).map_err(|_no_time| {
+            Fault::new(format!("is {}", quote(text)), "write hours and minutes such as 03:00, or off")
+        }),
+    }
+}
+
+/// Reads a time zone; `None` for that of this machine.
+pub(crate) fn zone(text: &str) -> Result<Option<Tz>, Fault> {
+    match text.trim() {
+        "local" => Ok(None),
+        text => text.parse().map(Some).map_err(|_unknown: chrono_tz::ParseError| {
+            Fault::new(format!("is {}", quote(text)), "write a zone such as Europe/London or UTC, or local")
+        }),
+    }
 }
 
 /// Reads one of the versions of Notion's API that the program knows.

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use chrono::NaiveTime;
+use chrono_tz::Tz;
 use url::Url;
 
 use crate::config::{
@@ -59,6 +61,17 @@ pub struct Serve {
     pub intake_queue: usize,
 }
 
+/// When and how sweeps are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// When `serve` sweeps every day; `None` where it does not.
+    pub at: Option<NaiveTime>,
+    /// Whose clock that is; `None` for this machine's.
+    pub zone: Option<Tz>,
+    /// How many windows are read side by side.
+    pub windows: usize,
+}
+
 /// How long things are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retention {
@@ -68,6 +81,8 @@ pub struct Retention {
     pub ids: Duration,
     /// The history of the entries.
     pub changes: Duration,
+    /// Past sweeps, with the differences that they found.
+    pub sweeps: Duration,
 }
 
 impl Log {
@@ -132,17 +147,27 @@ impl Serve {
     }
 }
 
+impl Sweep {
+    pub(crate) fn read<E: Fn(&str) -> Option<String>>(layers: &mut Layers<'_, E>) -> Result<Self, Noted> {
+        let at = layers.text(&settings::SWEEP_AT, parse::daily);
+        let zone = layers.text(&settings::SWEEP_TIME_ZONE, parse::zone);
+        let windows = layers.number::<u32>(&settings::SWEEP_WINDOWS);
+        Ok(Self { at: at?, zone: zone?, windows: windows? as usize })
+    }
+}
+
 impl Retention {
     pub(crate) fn read<E: Fn(&str) -> Option<String>>(layers: &mut Layers<'_, E>) -> Result<Self, Noted> {
         let bodies = days(layers, &settings::BODIES_DAYS);
         let ids = days(layers, &settings::IDS_DAYS);
         let changes = days(layers, &settings::CHANGES_DAYS);
+        let sweeps = days(layers, &settings::SWEEPS_DAYS);
         let (bodies, ids) = (bodies?, ids?);
         if ids < bodies {
             let fault = Fault::new("is shorter than `retention.bodies_days`", "keep ids at least as long as bodies");
             return Err(layers.refuse(&settings::IDS_DAYS, fault));
         }
-        Ok(Self { bodies, ids, changes: changes? })
+        Ok(Self { bodies, ids, changes: changes?, sweeps: sweeps? })
     }
 }
 

@@ -167,6 +167,27 @@ pub(crate) const INTAKE_QUEUE: Setting = number(
 )
 .default("4096");
 
+pub(crate) const SWEEP_AT: Setting = text(
+    "sweep.at",
+    &["SUPPRESSD_SWEEP_AT"],
+    Some("03:00"),
+    "When `serve` sweeps the whole CRM every day; `off` leaves that to `reconcile`.",
+)
+.flag("--sweep-at");
+pub(crate) const SWEEP_TIME_ZONE: Setting = text(
+    "sweep.time_zone",
+    &["SUPPRESSD_SWEEP_TIME_ZONE"],
+    Some("local"),
+    "Whose clock that is: a zone such as Europe/London, or local for this machine's.",
+);
+pub(crate) const SWEEP_WINDOWS: Setting = number(
+    "sweep.windows",
+    &["SUPPRESSD_SWEEP_WINDOWS"],
+    (1, 4),
+    "How many windows of a large source a sweep reads side by side.",
+)
+.default("4");
+
 pub(crate) const BODIES_DAYS: Setting =
     number("retention.bodies_days", &["SUPPRESSD_BODIES_DAYS"], (1, 3650), "How long bodies of events are kept.")
         .default("30");
@@ -185,8 +206,16 @@ pub(crate) const CHANGES_DAYS: Setting = number(
 )
 .default("365");
 
+pub(crate) const SWEEPS_DAYS: Setting = number(
+    "retention.sweeps_days",
+    &["SUPPRESSD_SWEEPS_DAYS"],
+    (1, 3650),
+    "How long past sweeps are kept, with the differences that they found.",
+)
+.default("365");
+
 /// Every setting that the file may have, section by section.
-pub(crate) const ALL: [Setting; 27] = [
+pub(crate) const ALL: [Setting; 31] = [
     DB_PATH,
     TTL_DAYS,
     MAX_AGE_HOURS,
@@ -211,9 +240,13 @@ pub(crate) const ALL: [Setting; 27] = [
     ADMIN_TOKEN,
     GRACE_SECONDS,
     INTAKE_QUEUE,
+    SWEEP_AT,
+    SWEEP_TIME_ZONE,
+    SWEEP_WINDOWS,
     BODIES_DAYS,
     IDS_DAYS,
     CHANGES_DAYS,
+    SWEEPS_DAYS,
 ];
 
 impl Kind {

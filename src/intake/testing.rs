@@ -73,6 +73,10 @@ impl Store for Memory {
     fn exclusive(&self, _task: &str) -> Result<Option<Exclusive>, StoreError> {
         Ok(None)
     }
+
+    fn is_taken(&self, _task: &str) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 }
 
 /// Opens the door to `store` for whoever knows a token of `vault`.

@@ -204,4 +204,6 @@ pub struct Cutoffs {
     pub events_before: DateTime<Utc>,
     /// Changes applied before this are dropped.
     pub changes_before: DateTime<Utc>,
+    /// Sweeps asked for before this are dropped, with the differences that they found.
+    pub sweeps_before: DateTime<Utc>,
 }

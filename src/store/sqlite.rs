@@ -65,6 +65,13 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// Copies the cache and the events without their bodies to a new file at `path`, and opens that: whatever is done
+    /// there leaves this store as it is. Nothing of it is synced. Blocks on the disk.
+    pub fn copy_to(&self, path: &Path, now: DateTime<Utc>) -> Result<Self, StoreError> {
+        let connection = open::copy(&self.shared.path, path, now)?;
+        Ok(Self::over(path, Some(Writer::new(connection, path, 1)?)))
+    }
+
     fn over(path: &Path, writer: Option<Writer>) -> Self {
         Self { shared: Arc::new(Shared { path: path.to_owned(), writer, readers: Mutex::default() }) }
     }
@@ -128,22 +135,41 @@ impl Store for SqliteStore {
 
     /// Locks a file beside the database: the system takes the lock from a process that dies, however it dies.
     fn exclusive(&self, task: &str) -> Result<Option<Exclusive>, StoreError> {
+        let mut file = self.lock_file(task)?;
+        if !is_locked(file.try_lock())? {
+            return Ok(None);
+        }
+        // For people who wonder who holds it; nothing reads it.
+        file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(unlockable)?;
+        Ok(Some(Exclusive::held_by(file)))
+    }
+
+    fn is_taken(&self, task: &str) -> Result<bool, StoreError> {
+        // Those who only ask do not get into each other's way.
+        Ok(!is_locked(self.lock_file(task)?.try_lock_shared())?)
+    }
+}
+
+impl SqliteStore {
+    fn lock_file(&self, task: &str) -> Result<File, StoreError> {
         // One file has one lock, by whatever name it is opened.
         let path = std::fs::canonicalize(&self.shared.path).unwrap_or_else(|_unknown| self.shared.path.clone());
         let mut name = path.into_os_string();
         name.push(format!(".{task}.lock"));
-        let failed = |e: std::io::Error| unavailable("locking it", e);
-        let mut file =
-            File::options().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => (),
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(e)) => return Err(failed(e)),
-        }
-        // For people who wonder who holds it; nothing reads it.
-        file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(failed)?;
-        Ok(Some(Exclusive::held_by(file)))
+        File::options().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(unlockable)
     }
+}
+
+fn is_locked(tried: Result<(), TryLockError>) -> Result<bool, StoreError> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(e)) => Err(unlockable(e)),
+    }
+}
+
+fn unlockable(error: std::io::Error) -> StoreError {
+    unavailable("locking it", error)
 }
 
 /// Wraps what SQLite says.
@@ -523,7 +549,7 @@ mod tests {
     }
 
     fn cutoffs(events: i64, bodies: i64) -> Cutoffs {
-        Cutoffs { bodies_before: at(bodies), events_before: at(events), changes_before: at(0) }
+        Cutoffs { bodies_before: at(bodies), events_before: at(events), changes_before: at(0), sweeps_before: at(0) }
     }
 
     #[tokio::test]

@@ -240,7 +240,7 @@ fn status_fits_one_screen() {
     assert!(program.run(&["status"]).out.contains("UTC, 3 hours ago\n"));
 
     let json = program.run(&["status", "--json"]).json();
-    assert_eq!(names(&json), ["at", "cache", "events", "last_sweep", "running", "sources"]);
+    assert_eq!(names(&json), ["at", "cache", "events", "last_complete_sweep_at", "last_sweep", "running", "sources"]);
     assert_eq!((&json["running"], &json["last_sweep"]), (&Json::Null, &Json::Null));
     assert_eq!(json["events"]["by_state"]["settled"], 35);
     assert_eq!(json["cache"]["entries"], 26);
@@ -434,7 +434,7 @@ fn a_newer_database_is_refused_and_stays_as_it_is() {
             &["events", "retry", "--all"],
             &["replay", "--from-inbox", "--pages", crate::program::repository("fixtures/pages").to_str().unwrap()],
         ] {
-            program.run(words).fails_with("has schema version 99, this program knows 1: use a newer suppressd");
+            program.run(words).fails_with("has schema version 99, this program knows 2: use a newer suppressd");
             assert!(fs::read(program.database()).unwrap() == before, "{words:?} changed the file in mode {journal}");
         }
     }

@@ -97,6 +97,10 @@ impl Store for Flaky {
     fn exclusive(&self, task: &str) -> Result<Option<Exclusive>, StoreError> {
         self.inner.exclusive(task)
     }
+
+    fn is_taken(&self, task: &str) -> Result<bool, StoreError> {
+        self.inner.is_taken(task)
+    }
 }
 
 /// What the script says to the nth look at a page, counted from 1 in the order of the looks of that page.

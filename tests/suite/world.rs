@@ -72,6 +72,8 @@ impl World {
             ("SUPPRESSD_DB_PATH".to_owned(), folder.path().join("cache.db").display().to_string()),
             ("SUPPRESSD_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("SUPPRESSD_ADMIN_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+            // Requests are counted here; tests of the sweep ask for it.
+            ("SUPPRESSD_SWEEP_AT".to_owned(), "off".to_owned()),
         ]);
         for (name, value) in variables {
             environment.insert((*name).to_owned(), (*value).to_owned());

@@ -29,15 +29,53 @@ pub struct ServeArgs {
     /// The private address.
     #[arg(long, value_name = "ADDRESS", help = settings::ADMIN_LISTEN.help())]
     pub admin_listen: Option<String>,
+    /// The time of the daily sweep.
+    #[arg(long, value_name = "HH:MM", help = settings::SWEEP_AT.help())]
+    pub sweep_at: Option<String>,
 }
 
 impl ServeArgs {
     /// Returns the settings that these options stand for.
     pub fn flags(&self) -> Flags {
-        let given =
-            [(settings::LISTEN.key, self.listen.clone()), (settings::ADMIN_LISTEN.key, self.admin_listen.clone())];
+        let given = [
+            (settings::LISTEN.key, self.listen.clone()),
+            (settings::ADMIN_LISTEN.key, self.admin_listen.clone()),
+            (settings::SWEEP_AT.key, self.sweep_at.clone()),
+        ];
         given.into_iter().filter_map(|(key, text)| Some((key, text?))).collect()
     }
+}
+
+/// Sweeps the whole CRM once, and makes the cache right whatever events told or did not tell.
+///
+/// Reads every page of every source, archived ones too, asks one by one for pages that the cache knows and no query
+/// showed, and lets rows expire only where all of that succeeded. `serve` does the same every night. Where a `serve` runs
+/// on the same database it does the work, within the same budget, and this command waits for it.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Exit status 0 where the sweep was complete, 3 where it was partial, 2 where it failed.
+
+Examples:
+  suppressd reconcile                    one sweep now
+  suppressd reconcile --dry-run --json   what it would change; nothing is written
+  suppressd reconcile --interval 900     every 15 minutes, for those without a public address")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct ReconcileArgs {
+    /// Say what would change, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Let the rows that it confirms count for this many days, instead of what the settings say.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub ttl_days: Option<u32>,
+    /// Do it again and again, with this many seconds between the end of one and the beginning of the next.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub interval: Option<u64>,
+    /// Believe it where many pages answer 404 at once: they were really deleted, and their rows may expire.
+    #[arg(long)]
+    pub accept_missing: bool,
+    /// Report as one object of JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Shows the verification token that Notion sent, or forgets it.

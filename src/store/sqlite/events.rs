@@ -222,7 +222,8 @@ impl EventRows for SqliteRows<'_> {
              seq IN (SELECT seq FROM suppressd_changes ORDER BY seq LIMIT ?2)",
             params![micros(retention.changes_before), limit],
         )?;
-        Ok(events + changes + self.prune_bodies(micros(retention.bodies_before), limit)?)
+        let sweeps = self.prune_sweeps(micros(retention.sweeps_before), limit)?;
+        Ok(events + changes + sweeps + self.prune_bodies(micros(retention.bodies_before), limit)?)
     }
 }
 

@@ -43,6 +43,18 @@ pub(crate) fn writer(path: &Path, now: DateTime<Utc>) -> Result<Connection, Stor
     Ok(connection)
 }
 
+/// Makes a new file at `to` with what the file at `of` holds, and opens the connection that writes there.
+pub(crate) fn copy(of: &Path, to: &Path, now: DateTime<Utc>) -> Result<Connection, StoreError> {
+    let connection = writer(to, now)?;
+    // Nobody needs it after a crash.
+    connection.pragma_update(None, "synchronous", "OFF").map_err(|e| unavailable("setting it up", e))?;
+    connection
+        .execute("ATTACH DATABASE ?1 AS original", [of.to_string_lossy()])
+        .and_then(|_| connection.execute_batch(concat!("BEGIN;", include_str!("copy.sql"), "COMMIT; DETACH original")))
+        .map_err(|e| unavailable("copying it", e))?;
+    Ok(connection)
+}
+
 /// Opens a connection that can only read, on a file that is there and up to date.
 pub(crate) fn reader(path: &Path) -> Result<Connection, StoreError> {
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;

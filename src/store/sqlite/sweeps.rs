@@ -251,6 +251,24 @@ impl SweepRows for SqliteRows<'_> {
     }
 }
 
+impl SqliteRows<'_> {
+    /// Drops old sweeps, and differences whose sweep is gone; the last complete sweep stays.
+    pub(crate) fn prune_sweeps(&self, before: i64, limit: u32) -> Result<u64, StoreError> {
+        let sweeps = self.execute(
+            "DELETE FROM suppressd_sweeps WHERE sweep IN (SELECT sweep FROM suppressd_sweeps WHERE asked_at < ?1 AND \
+               state NOT IN ('asked', 'running') AND sweep < (SELECT max(sweep) FROM suppressd_sweeps \
+               WHERE state = 'complete' AND NOT dry_run) ORDER BY sweep LIMIT ?2)",
+            params![before, limit],
+        )?;
+        let drift = self.execute(
+            "DELETE FROM suppressd_drift WHERE (sweep, page_id) IN (SELECT sweep, page_id FROM suppressd_drift \
+               WHERE sweep < coalesce((SELECT min(sweep) FROM suppressd_sweeps), 0) LIMIT ?1)",
+            [limit],
+        )?;
+        Ok(sweeps + drift)
+    }
+}
+
 fn sweep(row: &Row<'_>) -> rusqlite::Result<StoredSweep> {
     let time = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.map(from_micros));
     Ok(StoredSweep {

@@ -1,0 +1,181 @@
+//! `reconcile`: one sweep now, here or by the `serve` that runs on the same database.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    app::{
+        AppError, Clients, cache, clients, housekeeping,
+        rights::{self, Turn},
+        store,
+        sweeping::{CarriedOut, Job, Sweeping},
+    },
+    clock::Clock,
+    config::Config,
+    lifecycle::Lifecycle,
+    metrics::Metrics,
+    model::sweep::{SweepId, SweepOrder, SweepProgress, SweepReport},
+    notion::{budget::Budget, client::Client},
+    sources::Sources,
+    store::{Store as _, sqlite::SqliteStore},
+    sweep::{SweepSettings, Sweeper},
+};
+
+/// How often it is asked how far the sweep of another process is.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// How often it is written down what is spent.
+const KEPT_EVERY: Duration = Duration::from_secs(5);
+
+/// How it stands with a sweep, for whoever waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// How far it is.
+    pub progress: SweepProgress,
+    /// Who does the work.
+    pub by: By,
+}
+
+/// Who does the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// This process.
+    Us,
+    /// The `serve` that runs on the database.
+    Serve,
+    /// Nobody yet: another command has the right to the work.
+    Nobody,
+}
+
+/// What came of asking for a sweep.
+#[derive(Debug)]
+pub enum Reconciled {
+    /// It ended.
+    Ended(Box<SweepReport>),
+    /// A stop came first; where a `serve` does the work, it goes on with it.
+    Stopped,
+}
+
+/// Sweeps once, and waits for the end. `told` hears how it stands.
+pub async fn run(
+    config: &Config,
+    order: SweepOrder,
+    lifecycle: &Lifecycle,
+    clock: &Clock,
+    mut told: impl FnMut(&Standing),
+) -> Result<Reconciled, AppError> {
+    if !config.db_path.exists() {
+        // Nobody serves a database that is not there, so this process will have to ask Notion.
+        config.notion()?;
+    }
+    let store = store(config, clock)?;
+    let mut asked: Option<SweepId> = None;
+    while !lifecycle.soft.is_cancelled() {
+        match rights::turn(&store)? {
+            Turn::Ours(_right) => {
+                let run = Run::prepare(config, &store, clock).await?;
+                if let CarriedOut::Ended(report) = run.sweep(order, asked, lifecycle, &mut told).await? {
+                    return Ok(Reconciled::Ended(report));
+                }
+            }
+            Turn::Busy => told(&Standing { progress: SweepProgress::default(), by: By::Nobody }),
+            Turn::Served => {
+                let id = ask(&store, order, asked, clock).await?;
+                asked = Some(id);
+                let sweep = store.read(move |rows| rows.sweep(id)).await?;
+                if let Some(report) = sweep.as_ref().and_then(|sweep| sweep.report.clone()) {
+                    return Ok(Reconciled::Ended(Box::new(report)));
+                }
+                let progress = sweep.and_then(|sweep| sweep.progress).unwrap_or_default();
+                told(&Standing { progress, by: By::Serve });
+            }
+        }
+        let _stopped = lifecycle.soft.run_until_cancelled(tokio::time::sleep(ROUND)).await;
+    }
+    Ok(Reconciled::Stopped)
+}
+
+/// Returns the sweep that stands for this order: the one that was asked for, unless its process died.
+async fn ask(
+    store: &SqliteStore,
+    order: SweepOrder,
+    asked: Option<SweepId>,
+    clock: &Clock,
+) -> Result<SweepId, AppError> {
+    let now = clock.now();
+    let id = store
+        .write(move |rows| {
+            if let Some(id) = asked
+                && let Some(sweep) = rows.sweep(id)?
+                && (!sweep.state.is_over() || sweep.report.is_some())
+            {
+                return Ok(id);
+            }
+            rows.ask_sweep(&order, now)
+        })
+        .await?;
+    Ok(id)
+}
+
+/// A sweep by this process.
+struct Run {
+    sweeping: Sweeping<Client>,
+    budgets: Vec<Budget>,
+}
+
+impl Run {
+    async fn prepare(config: &Config, store: &SqliteStore, clock: &Clock) -> Result<Self, AppError> {
+        let metrics = Metrics::default();
+        let Clients { sources, budgets } = clients(config, &config.notion()?, clock, &metrics)?;
+        housekeeping::restore_budgets(store, &budgets).await?;
+        let sources = Sources::new(sources);
+        sources.recall(store).await?;
+        let settings = SweepSettings { windows: config.sweep.windows };
+        let sweeper = Sweeper::new(store.clone(), sources, cache(config)?, (clock.clone(), metrics), settings);
+        let now = clock.now();
+        store.write(move |rows| rows.abandon_sweeps(now)).await?;
+        Ok(Self { sweeping: Sweeping { store: store.clone(), sweeper, clock: clock.clone() }, budgets })
+    }
+
+    /// Sweeps, and gives way to a `serve` that is started meanwhile.
+    async fn sweep(
+        &self,
+        order: SweepOrder,
+        asked: Option<SweepId>,
+        lifecycle: &Lifecycle,
+        told: &mut impl FnMut(&Standing),
+    ) -> Result<CarriedOut, AppError> {
+        let store = &self.sweeping.store;
+        let mut kept_at = Instant::now();
+        let round = |progress: &SweepProgress| {
+            told(&Standing { progress: progress.clone(), by: By::Us });
+            Ok(rights::is_served(store)?)
+        };
+        let keeps = async {
+            loop {
+                tokio::time::sleep(ROUND).await;
+                if kept_at.elapsed() >= KEPT_EVERY {
+                    kept_at = Instant::now();
+                    // What is lost here is spent twice at worst.
+                    drop(housekeeping::keep_budgets(store, &self.budgets).await);
+                }
+            }
+        };
+        let stop = &lifecycle.soft;
+        let sweeping = async {
+            if order.dry_run {
+                let unrecorded = |_| async { Ok(()) };
+                return self.sweeping.rehearse(order, stop, round, unrecorded).await;
+            }
+            let id = ask(store, order, asked, &self.sweeping.clock).await?;
+            self.sweeping.carry_out(Job { id, order, stop }, round).await
+        };
+        let carried_out = tokio::select! {
+            carried_out = sweeping => carried_out,
+            () = keeps => Ok(CarriedOut::GivenWay),
+        };
+        housekeeping::keep_budgets(store, &self.budgets).await?;
+        carried_out
+    }
+}

@@ -1,0 +1,178 @@
+//! `reconcile`: sweeps of the whole CRM, now or again and again.
+
+use std::{io::Write, time::Duration};
+
+use anyhow::bail;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::select;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::reconcile::{self, By, Reconciled, Standing},
+    cli::{
+        ExitStatus,
+        args::serving::ReconcileArgs,
+        output::{BAD, GOOD, Output, STRONG, WARNING, counted, plain},
+    },
+    clock::Clock,
+    config::Config,
+    lifecycle::Lifecycle,
+    model::sweep::{AskedBy, DriftKind, SweepOrder, SweepReport, SweepState},
+};
+
+/// Sweeps, and tells what came of it; with an interval until a stop is asked for.
+pub(super) async fn run(args: &ReconcileArgs, config: &Config) -> anyhow::Result<ExitStatus> {
+    let lifecycle = Lifecycle::default();
+    // The stop waits for this part, and turns hard where it takes too long.
+    let done = CancellationToken::new();
+    lifecycle.spawn("reconcile", done.clone().cancelled_owned());
+    let sweeps = async {
+        let swept = select! {
+            swept = again_and_again(args, config, &lifecycle) => Some(swept),
+            () = lifecycle.hard.cancelled() => None,
+        };
+        lifecycle.stop();
+        done.cancel();
+        swept
+    };
+    let (swept, _ended) = tokio::join!(sweeps, lifecycle.run_until_stopped(config.serve.grace));
+    match swept {
+        Some(status) => status,
+        None => bail!("stopped at once: what was applied stays, nothing was removed"),
+    }
+}
+
+async fn again_and_again(args: &ReconcileArgs, config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<ExitStatus> {
+    let order = SweepOrder {
+        asked_by: AskedBy::Command,
+        dry_run: args.dry_run,
+        ttl_days: args.ttl_days,
+        accept_missing: args.accept_missing,
+    };
+    let clock = Clock::system();
+    let mut last = ExitStatus::Stale;
+    loop {
+        let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
+        let reconciled = reconcile::run(config, order, lifecycle, &clock, |standing| show(&bar, standing)).await;
+        bar.finish_and_clear();
+        let mut output = Output::stdout();
+        match (reconciled, args.interval) {
+            (Ok(Reconciled::Ended(report)), _) => {
+                tell(&mut output, &report, args.json)?;
+                last = status(report.outcome);
+            }
+            (Ok(Reconciled::Stopped), _) => return Ok(last),
+            // Whoever sweeps again and again outlives what is wrong now.
+            (Err(error), Some(_)) => {
+                last = ExitStatus::Failure;
+                tracing::error!("cannot sweep: {error:#}", error = anyhow::Error::from(error));
+            }
+            (Err(error), None) => return Err(error.into()),
+        }
+        let Some(interval) = args.interval.map(Duration::from_secs) else { return Ok(last) };
+        if lifecycle.soft.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
+            return Ok(last);
+        }
+    }
+}
+
+const fn status(outcome: SweepState) -> ExitStatus {
+    match outcome {
+        SweepState::Complete => ExitStatus::Success,
+        SweepState::Partial => ExitStatus::Stale,
+        SweepState::Asked | SweepState::Running | SweepState::Failed => ExitStatus::Failure,
+    }
+}
+
+/// Draws how far it is, on a terminal.
+fn show(bar: &ProgressBar, standing: &Standing) {
+    let progress = &standing.progress;
+    let by = match standing.by {
+        By::Us => "",
+        By::Serve => " (by the running serve)",
+        By::Nobody => "another suppressd command works on the database: waiting",
+    };
+    let pages = match progress.pages_expected {
+        Some(expected) => format!("{} of about {} pages", progress.pages, expected),
+        None => counted(progress.pages, "page"),
+    };
+    let left = progress.remaining_seconds.map(|left| format!(", about {} left", span(left))).unwrap_or_default();
+    bar.set_message(match standing.by {
+        By::Nobody => by.to_owned(),
+        By::Us | By::Serve => format!("{}: {pages}, {} requests{left}{by}", plain(&progress.doing), progress.requests),
+    });
+    bar.tick();
+}
+
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..90 => format!("{seconds} s"),
+        _ => format!("{} min", seconds.div_ceil(60)),
+    }
+}
+
+fn tell<W: Write>(output: &mut Output<W>, report: &SweepReport, json: bool) -> std::io::Result<()> {
+    if json {
+        return output.json(report);
+    }
+    let counts = &report.counts;
+    let outcome = match report.outcome {
+        SweepState::Complete => format!("{GOOD}complete{GOOD:#}"),
+        SweepState::Partial => format!("{WARNING}partial{WARNING:#}: nothing was removed and nothing expired"),
+        state => format!("{BAD}{}{BAD:#}: nothing was removed and nothing expired", state.name()),
+    };
+    let rehearsal = if report.dry_run { " (dry run: nothing was written)" } else { "" };
+    let mut row = |name: &str, text: String| output.line(format_args!("{STRONG}{name:<22}{STRONG:#} {text}"));
+    row("outcome", format!("{outcome}{rehearsal}"))?;
+    row("duration", format!("{:.1} s", report.duration_seconds))?;
+    row("pages fetched", format!("{} in {}", counts.notion_pages_fetched, counted(counts.notion_requests, "request")))?;
+    row(
+        "entries processed",
+        format!(
+            "{}: {} inserted, {} updated, {} unchanged, {} removed, {} that Notion no longer shows",
+            counts.entries_processed,
+            counts.pages_inserted,
+            counts.pages_updated,
+            counts.pages_unchanged,
+            counts.pages_removed,
+            counts.pages_missing
+        ),
+    )?;
+    row(
+        "with a canonical key",
+        format!(
+            "{} ({} strong, {} weak)",
+            counts.entries_with_canonical_key, counts.entries_with_strong_key, counts.entries_with_weak_key
+        ),
+    )?;
+    row("without one", counts.entries_without_canonical_key.to_string())?;
+    row("entries synced", counts.entries_synced.to_string())?;
+    row("expired rows cleaned", counts.entries_expired_cleaned.to_string())?;
+    let kinds: Vec<_> = DriftKind::ALL
+        .iter()
+        .map(|kind| {
+            let n = report.drift.by_kind.get(kind).copied().unwrap_or(0);
+            format!("{n} {}", kind.name().replace('_', " "))
+        })
+        .collect();
+    row(
+        "differences found",
+        format!(
+            "{} ({}), {} of which no event had told",
+            report.drift.total(),
+            kinds.join(", "),
+            report.drift.untold()
+        ),
+    )?;
+    row(
+        "errors",
+        format!("{} ({} requests failed, most of them only once)", report.errors_count, counts.notion_errors),
+    )?;
+    for note in &report.notes {
+        output.line(format_args!("{WARNING}note{WARNING:#}  {}", plain(note)))?;
+    }
+    for error in &report.errors {
+        output.line(format_args!("{BAD}error{BAD:#} {}", plain(error)))?;
+    }
+    Ok(())
+}
