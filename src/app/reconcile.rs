@@ -75,6 +75,9 @@ pub async fn run(
         match rights::turn(&store)? {
             Turn::Ours(_right) => {
                 let run = Run::prepare(config, &store, clock).await?;
+                if !order.dry_run {
+                    asked = Some(ask(&store, order, asked, clock).await?);
+                }
                 if let CarriedOut::Ended(report) = run.sweep(order, asked, lifecycle, &mut told).await? {
                     return Ok(Reconciled::Ended(report));
                 }
@@ -164,12 +167,11 @@ impl Run {
         };
         let stop = &lifecycle.soft;
         let sweeping = async {
-            if order.dry_run {
-                let unrecorded = |_| async { Ok(()) };
-                return self.sweeping.rehearse(order, stop, round, unrecorded).await;
+            match asked {
+                Some(id) if !order.dry_run => self.sweeping.carry_out(Job { id, order, stop }, round).await,
+                // Nobody but this process needs to know of it.
+                _ => self.sweeping.rehearse(order, stop, round, |_| async { Ok(()) }).await,
             }
-            let id = ask(store, order, asked, &self.sweeping.clock).await?;
-            self.sweeping.carry_out(Job { id, order, stop }, round).await
         };
         let carried_out = tokio::select! {
             carried_out = sweeping => carried_out,

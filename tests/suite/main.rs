@@ -14,6 +14,7 @@ mod private;
 mod process;
 mod program;
 mod receiver;
+mod reconcile;
 mod replay;
 mod restart;
 mod retention;
