@@ -5,6 +5,7 @@ mod applying;
 mod cache;
 mod cli;
 mod demo;
+mod digest;
 mod end_to_end;
 mod handshake;
 mod load;

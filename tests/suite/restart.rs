@@ -1,10 +1,18 @@
 //! Whatever was acknowledged is taken up again, however the process ended.
 
-use std::{collections::BTreeMap, fs::File, process::Stdio, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    process::Stdio,
+    time::Duration,
+};
 
 use suppressd::{
     lifecycle::Ended,
-    simulator::{Settings, Simulator, api::Manner, draft::company, faults::Fault, webhooks::Delivering},
+    simulator::{
+        Settings, Simulator, api::Manner, budget::Budget, draft::company, faults::Fault, question::Endpoint,
+        webhooks::Delivering,
+    },
     store::EventState,
 };
 
@@ -71,6 +79,69 @@ async fn persisted_and_acknowledged_and_killed_before_dispatch_loses_nothing() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(pipeline::rows(&database).len(), 60);
+    let connection = pipeline::connect(&database);
+    let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(check, "ok");
+    process.kill();
+}
+
+/// Each process sweeps at once, since none before it has completed a sweep, and is killed in the middle of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_under_load_and_in_the_middle_of_sweeps_nothing_acknowledged_is_lost() {
+    let budget = Budget { requests: 6_000, ..Budget::default() };
+    let manner = Manner { latency: Duration::from_millis(20), budget, ..Manner::default() };
+    let simulator = Simulator::start(Settings { manner, ..Settings::default() }).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("cache.db");
+    let environment = BTreeMap::from([
+        ("NOTION_API_KEY".to_owned(), simulator.token().to_owned()),
+        ("NOTION_DATABASE_ID".to_owned(), simulator.workspace().database().to_string()),
+        ("NOTION_BASE_URL".to_owned(), simulator.base_url()),
+        ("NOTION_VERIFICATION_TOKEN".to_owned(), simulator.verification_token().to_owned()),
+        ("NOTION_REQUESTS_PER_MINUTE".to_owned(), "6000".to_owned()),
+        ("SUPPRESSD_DB_PATH".to_owned(), database.display().to_string()),
+    ]);
+    for n in 0..1_500 {
+        simulator.workspace().create(company("Acme").website(&format!("acme-{n}.com")));
+    }
+    simulator.workspace().take_events();
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..5 {
+        let mut process = Process::start(&environment);
+        let webhooks = simulator.webhooks(&process.webhook_url(), Delivering::default()).unwrap();
+        let queries = simulator.tally().of(Endpoint::Query);
+        for n in 0..12 {
+            simulator.workspace().create(company("Beta").website(&format!("beta-{round}-{n}.com")));
+        }
+        let delivered = webhooks.deliver_all().await;
+        acknowledged.extend(delivered.iter().filter(|it| it.status == Some(200)).map(|it| it.event.id.to_string()));
+        while simulator.tally().of(Endpoint::Query) < queries + 2 + round {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        process.kill();
+        let kept = inbox(&database);
+        assert!(acknowledged.iter().all(|event| kept.contains_key(event)), "round {round}");
+    }
+    assert!(acknowledged.len() >= 60, "the deliveries were acknowledged");
+    assert!(pipeline::rows(&database).len() < 1_560, "no sweep came to its end");
+    let mut process = Process::start(&environment);
+    let done = async || {
+        let settled = inbox(&database).values().all(|event| event.state != "waiting");
+        settled && pipeline::rows(&database).len() == 1_560
+    };
+    let waited = tokio::time::timeout(Duration::from_mins(1), async {
+        while !done().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let left = || inbox(&database).into_values().filter(|event| event.state == "waiting").count();
+    assert!(
+        waited.await.is_ok(),
+        "{} rows, {} events wait\n{}",
+        pipeline::rows(&database).len(),
+        left(),
+        process.log()
+    );
     let connection = pipeline::connect(&database);
     let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(check, "ok");

@@ -13,11 +13,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, types::Value};
 use suppressd::{
     clock::Clock,
+    model::sweep::{AskedBy, SweepOrder},
     simulator::{
         Settings, Simulator,
         draft::{changes, company},
         webhooks::Delivering,
     },
+    store::Store as _,
 };
 use tempfile::TempDir;
 
@@ -331,6 +333,60 @@ print(sorted(key for key, in file.execute('SELECT canonical_key FROM suppression
         ("['domain:acme.com', 'domain:beta.com', 'domain:of-the-pipeline.com']", "")
     );
 }
+
+/// Every column as the pipeline expects it, byte by byte, whenever it looks: while events arrive and a sweep goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_every_moment_the_table_is_in_the_agreed_form() {
+    let signals = Signals::new("wal");
+    let world = signals.world().await;
+    for n in 0..30 {
+        let draft = company(&format!("Acme «{n}»")).website(&format!("https://www.acme-{n}.com/")).status("Sourced");
+        world.workspace().create(draft.location("London"));
+    }
+    let stop = Stop::default();
+    let (path, stopped) = (signals.path(), Arc::clone(&stop.0));
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut looks = 0;
+        while !stopped.load(Ordering::Relaxed) || looks == 0 {
+            let connection = connect(&path);
+            let mut rows = connection.prepare(AS_AGREED).unwrap();
+            let odd: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+            assert_eq!(odd, Vec::<String>::new());
+            looks += 1;
+            pause();
+        }
+    });
+    let sweep = SweepOrder::by(AskedBy::Api);
+    world.serving.store.write(move |rows| rows.ask_sweep(&sweep, Clock::system().now())).await.unwrap();
+    world.tell().await;
+    world
+        .until("it is swept", async || {
+            world.serving.store.read(|rows| rows.last_complete_sweep()).await.unwrap().is_some()
+        })
+        .await;
+    drop(stop);
+    reading.await.unwrap();
+    let mut row = world.row("domain:acme-3.com").unwrap();
+    let names: Vec<_> = row.metadata.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = ["key_origin", "key_strength", "last_edited_time", "page_url", "source", "synced_from", "website"];
+    assert_eq!(names, expected);
+    assert_eq!(row.metadata["website"].take(), "https://www.acme-3.com/");
+    assert_eq!((row.status.as_str(), row.company.as_deref()), ("Sourced", Some("Acme «3»")));
+}
+
+/// Names the rows of ours that are not in the agreed form.
+const AS_AGREED: &str = "
+    SELECT canonical_key || ' ' || quote(notion_page_id) || quote(cached_at) || quote(expires_at) || quote(metadata)
+    FROM suppression_cache WHERE canonical_key LIKE 'domain:acme-%' AND NOT (
+        typeof(id) = 'integer' AND typeof(status) = 'text' AND typeof(company_name) IN ('text', 'null')
+        AND canonical_key = lower(canonical_key)
+        AND notion_page_id GLOB replace('########-####-####-####-############', '#', '[0-9a-f]')
+        AND cached_at GLOB replace('####-##-##T##:##:##.######+00:00', '#', '[0-9]')
+        AND expires_at GLOB replace('####-##-##T##:##:##.######+00:00', '#', '[0-9]')
+        AND expires_at > cached_at
+        AND json_valid(metadata)
+        AND metadata ->> 'synced_from' IN ('webhook', 'sweep', 'replay')
+        AND metadata ->> 'key_strength' IN ('strong', 'weak'))";
 
 /// As Python's `isoformat` writes it.
 fn isoformat(at: DateTime<Utc>) -> String {
