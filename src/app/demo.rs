@@ -17,7 +17,11 @@ use crate::{
     derive::{self, Rules, winner::HardStatuses},
     lifecycle::{Ended, Lifecycle},
     metrics::Counts,
-    model::{id::PageId, page::Role},
+    model::{
+        id::PageId,
+        page::Role,
+        sweep::{AskedBy, SweepId, SweepOrder, SweepReport},
+    },
     simulator::{
         Access, Settings, Simulator,
         api::Manner,
@@ -26,7 +30,7 @@ use crate::{
         scenario::{Happening, Scenario},
         webhooks::{Delivering, Webhooks},
     },
-    store::{Published, Store as _},
+    store::{Published, Store as _, sqlite::SqliteStore},
     worker::Report,
 };
 
@@ -51,6 +55,7 @@ pub struct Demo {
     lifecycle: Lifecycle,
     serving: Serving,
     happenings: u64,
+    first_sweep: SweepReport,
     clock: Clock,
     /// Holds the database; goes with the demonstration.
     _folder: TempDir,
@@ -71,16 +76,21 @@ pub enum DemoError {
     /// No client for the deliveries.
     #[error("cannot deliver the events of the demonstration")]
     Webhooks(#[from] reqwest::Error),
+    /// A sweep did not end.
+    #[error("the sweep of the demonstration did not come to its end in time")]
+    Sweep,
     /// The database could not be compared.
     #[error("cannot compare the cache with the workspace")]
     Store(#[from] crate::store::StoreError),
 }
 
 /// How the demonstration ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// Changes that people made in the workspace.
     pub changes_made: u64,
+    /// Differences that the last sweep found: what no event had told.
+    pub differences_swept: u64,
     /// Companies in the workspace at the end.
     pub companies: usize,
     /// Rows that the cache has.
@@ -98,13 +108,15 @@ pub struct Summary {
 }
 
 impl Demo {
-    /// Starts a workspace with `companies` newcomers and the program beside it.
+    /// Starts a workspace that has had `companies` for a while and the program beside it, and waits for its first sweep.
     pub async fn start(seed: u64, companies: u32, clock: Clock) -> Result<Self, DemoError> {
         let folder = tempfile::Builder::new().prefix("suppressd-demo-").tempdir()?;
         let budget = Budget { requests: REQUESTS_PER_MINUTE, ..Budget::default() };
         let manner = Manner { budget, latency: LATENCY, ..Manner::default() };
         let settings = Settings { clock: clock.clone(), seed, manner, ..Settings::default() };
         let simulator = Simulator::start(settings).await?;
+        let mut scenario = Scenario::new(seed);
+        scenario.populate(simulator.workspace(), companies as usize);
         // Now and then Notion fails, as it does.
         let mishaps = [(Fault::Status(503), 0.02), (Fault::Truncated, 0.01), (Fault::Reset, 0.01)];
         simulator.faults().at_random(seed, mishaps);
@@ -113,14 +125,27 @@ impl Demo {
         let config = config(&simulator, &folder)?;
         let serving = serve::start(&config, &lifecycle, &clock).await?;
         let target = format!("http://{}/webhooks/notion", serving.public);
-        let manner =
-            Delivering { doubled_percent: 10, shuffled: true, delay_max: LATENCY * 10, ..Delivering::default() };
+        let manner = Delivering {
+            lost_percent: 5,
+            doubled_percent: 10,
+            shuffled: true,
+            delay_max: LATENCY * 10,
+            ..Delivering::default()
+        };
         let webhooks = simulator.webhooks(&target, manner)?;
         simulator.deliver_in_background(&webhooks);
-        let mut scenario = Scenario::new(seed);
-        scenario.arrive(simulator.workspace(), companies as usize);
-        let happenings = u64::from(companies);
-        Ok(Self { simulator, webhooks, scenario, lifecycle, serving, happenings, clock, _folder: folder })
+        let first_sweep = sweep_of(&serving.store, SweepId(1)).await?;
+        Ok(Self {
+            simulator,
+            webhooks,
+            scenario,
+            lifecycle,
+            serving,
+            happenings: 0,
+            first_sweep,
+            clock,
+            _folder: folder,
+        })
     }
 
     /// Makes one change in the workspace.
@@ -144,13 +169,23 @@ impl Demo {
         &self.lifecycle
     }
 
-    /// Waits until everything that was told is settled, then compares the cache with the workspace.
+    /// Returns what the sweep brought that the program made by itself when it started.
+    pub const fn first_sweep(&self) -> &SweepReport {
+        &self.first_sweep
+    }
+
+    /// Waits until everything that was told is settled, sweeps for what was not, and compares the cache with the
+    /// workspace.
     pub async fn finish(self) -> Result<(Summary, Ended), DemoError> {
         let settled = tokio::time::timeout(SETTLE_MAX, self.settled()).await.unwrap_or(Ok(false))?;
+        let (order, now) = (SweepOrder::by(AskedBy::Api), self.clock.now());
+        let sweep = self.serving.store.write(move |rows| rows.ask_sweep(&order, now)).await?;
+        let sweep = sweep_of(&self.serving.store, sweep).await?;
         let expected = self.expected();
         let found = self.found(expected.keys().cloned().collect()).await?;
         let summary = Summary {
             changes_made: self.happenings,
+            differences_swept: sweep.drift.total(),
             companies: self.companies(),
             rows: found.rows,
             differences: differences(&expected, &found),
@@ -218,6 +253,19 @@ impl Demo {
         });
         Ok(found.await?)
     }
+}
+
+/// Waits for the end of a sweep.
+async fn sweep_of(store: &SqliteStore, sweep: SweepId) -> Result<SweepReport, DemoError> {
+    let ended = async {
+        loop {
+            if let Some(report) = store.read(move |rows| rows.sweep(sweep)).await?.and_then(|sweep| sweep.report) {
+                return Ok(report);
+            }
+            tokio::time::sleep(SETTLE_ROUND).await;
+        }
+    };
+    tokio::time::timeout(SETTLE_MAX, ended).await.unwrap_or(Err(DemoError::Sweep))
 }
 
 /// What decides between two claims.

@@ -112,13 +112,18 @@ impl View {
     fn open(&self, demo: &Demo, args: &DemoArgs, seed: u64) -> std::io::Result<()> {
         let serving = demo.serving();
         self.line(&format!(
-            "A simulated Notion workspace gets {} companies and then changes four times a second; it delivers its events \
-             late, doubled and out of order, and fails now and then.",
+            "A simulated Notion workspace holds {} companies and changes four times a second; it delivers its events late, \
+             doubled, out of order or not at all, and fails now and then.",
             args.pages
         ))?;
         self.line(&format!(
             "suppressd receives them on http://{}/webhooks/notion and answers on http://{} (seed {seed}). Ctrl-C ends it.",
             serving.public, serving.private
+        ))?;
+        let swept = &demo.first_sweep().counts;
+        self.line(&format!(
+            "What was there before was swept: {} pages in {} requests, {} of them with a key.",
+            swept.entries_processed, swept.notion_requests, swept.entries_with_canonical_key
         ))?;
         self.line("")
     }
@@ -188,6 +193,10 @@ fn tell<W: std::io::Write>(output: &mut Output<W>, summary: &Summary) -> std::io
         counts.deliveries_duplicate,
         summary.notion_requests,
         summary.fetches_of_a_page_at_once
+    ))?;
+    output.line(format_args!(
+        "a last sweep found {STRONG}{} differences{STRONG:#} that no event had told, and mended them",
+        summary.differences_swept
     ))?;
     for difference in summary.differences.iter().take(20) {
         output.line(format_args!("{BAD}wrong{BAD:#} {difference}"))?;

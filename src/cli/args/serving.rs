@@ -100,8 +100,8 @@ pub struct HandshakeArgs {
 /// Shows everything at work, against a simulated Notion workspace inside the program.
 ///
 /// Needs no account, no network and no settings. The workspace changes all the time and reports its changes as Notion
-/// does, late, doubled and out of order; the demonstration tells how long each took to reach the cache, and ends by
-/// comparing the cache with the workspace.
+/// does, late, doubled, out of order or not at all; the demonstration tells how long each took to reach the cache, and
+/// ends with a sweep and by comparing the cache with the workspace.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -111,7 +111,7 @@ pub struct DemoArgs {
     /// How long it runs (20s, 5m).
     #[arg(long = "for", value_name = "DURATION", default_value = "20s", value_parser = times::duration)]
     pub duration: Duration,
-    /// How many companies come into the workspace at once in the beginning.
+    /// How many companies the workspace holds in the beginning.
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub pages: u32,
     /// What chance starts from: the same seed makes the same changes.
