@@ -59,6 +59,8 @@ pub enum Receipt {
     Reopened,
     /// It asks for nothing of ours, and is kept.
     Ignored,
+    /// It touched nothing that a row depends on, and is kept.
+    Skipped,
     /// It is signed correctly and cannot be read, and is kept.
     Unreadable,
     /// It was not an event but a handshake.

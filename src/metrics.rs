@@ -78,6 +78,8 @@ counters! {
     deliveries_reopened,
     /// Deliveries that ask for nothing, kept without work.
     deliveries_ignored,
+    /// Deliveries of edits that touched nothing a row depends on, kept without work.
+    deliveries_skipped,
     /// Deliveries that were signed correctly and could not be read, kept without work.
     deliveries_unreadable,
     /// Deliveries without a signature, or with a wrong one (401).
@@ -124,6 +126,10 @@ counters! {
     snapshots_removed,
     /// Looks at a page that Notion no longer shows and nobody said to be deleted.
     snapshots_missing,
+    /// Looks at a page only because an event that was skipped is a sample.
+    looks_at_samples,
+    /// Skips that turned out to be wrong: each turned the filter of its source off.
+    skips_wrong,
     /// Looks that failed, whatever became of their events.
     looks_failed,
     /// Looks whose events were parked.

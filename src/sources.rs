@@ -4,6 +4,7 @@
 //! that a property which was renamed meanwhile is still known by its id.
 
 pub mod error;
+pub mod filter;
 mod gate;
 mod source;
 
@@ -23,7 +24,7 @@ use crate::{
         sighting::Sighting,
     },
     notion::{Notion, NotionError, Priority, Query, QueryPage},
-    sources::{error::AskError, source::Source},
+    sources::{error::AskError, filter::Filter, source::Source},
     store::{Store, StoreError},
 };
 
@@ -31,21 +32,28 @@ use crate::{
 #[derive(Debug)]
 pub struct Sources<N> {
     all: Arc<[Source<N>]>,
+    filter: Filter,
     learnt: watch::Sender<Vec<Arc<Resolved>>>,
 }
 
 impl<N> Clone for Sources<N> {
     fn clone(&self) -> Self {
-        Self { all: Arc::clone(&self.all), learnt: self.learnt.clone() }
+        Self { all: Arc::clone(&self.all), filter: self.filter.clone(), learnt: self.learnt.clone() }
     }
 }
 
 impl<N: Notion> Sources<N> {
     /// Takes the sources of the settings, each with the client that asks with its token.
     pub fn new(sources: impl IntoIterator<Item = (SourceSettings, N)>) -> Self {
-        let all = sources.into_iter().map(|(settings, notion)| Source::of(settings, notion)).collect();
+        let filter = Filter::default();
+        let all = sources.into_iter().map(|(settings, notion)| Source::of(settings, notion, &filter)).collect();
         let (learnt, _) = watch::channel(Vec::new());
-        Self { all, learnt }
+        Self { all, filter, learnt }
+    }
+
+    /// Returns what says which edits need no look; it follows what is learnt of the sources.
+    pub const fn filter(&self) -> &Filter {
+        &self.filter
     }
 
     /// Returns what is known of the sources, now and whenever that changes.
@@ -90,12 +98,13 @@ impl<N: Notion> Sources<N> {
 
     /// Takes over what an earlier run stored; returns whether every source is known.
     pub async fn recall<S: Store>(&self, store: &S) -> Result<bool, StoreError> {
-        let mut stored = store.read(|rows| rows.sources()).await?;
+        let (mut stored, standing) = store.read(|rows| Ok((rows.sources()?, filter::standing(rows)?))).await?;
         // A database can have had another data source before.
         stored.sort_by_key(|stored| Reverse(stored.resolved_at));
         for source in self.all.iter() {
             let known = stored.iter().find_map(|stored| source.recognise(stored));
-            if let Some(known) = known {
+            if let Some((known, basis)) = known {
+                self.filter.know(known.data_source, basis, standing.get(&known.data_source));
                 source.know(Arc::new(known));
             }
         }

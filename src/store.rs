@@ -6,6 +6,7 @@
 mod entries;
 mod error;
 mod events;
+mod skips;
 mod sources;
 pub mod sqlite;
 mod sweeps;
@@ -19,6 +20,7 @@ pub use crate::store::{
         Appended, Cutoffs, Delay, Disposition, EventFilter, EventRows, EventState, NewEvent, Seq, StoredEvent, Tally,
         Waiting,
     },
+    skips::SkipRows,
     sources::{SourceRows, StoredSource},
     sweeps::{ListedPage, Renewal, StoredSweep, SweepRows},
 };
@@ -74,6 +76,6 @@ impl fmt::Debug for Exclusive {
 }
 
 /// Every row operation, within one transaction.
-pub trait Rows: EventRows + CacheRows + SourceRows + SweepRows {}
+pub trait Rows: EventRows + SkipRows + CacheRows + SourceRows + SweepRows {}
 
-impl<R: EventRows + CacheRows + SourceRows + SweepRows> Rows for R {}
+impl<R: EventRows + SkipRows + CacheRows + SourceRows + SweepRows> Rows for R {}

@@ -135,6 +135,9 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
         } else {
             sweeper.renew().await?;
         }
+        if !running.order.dry_run {
+            self.sources.filter().reread(&self.store).await?;
+        }
         let drift = self.judge_drift(running.id).await?;
         Ok(tally.report(outcome, self.clock.now(), drift, sources))
     }

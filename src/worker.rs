@@ -10,6 +10,7 @@ mod look;
 mod prepare;
 pub mod queue;
 pub mod retry;
+pub mod sample;
 
 use std::{
     collections::HashMap,
@@ -212,6 +213,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
 
     /// Reads from the store what waits.
     async fn take_up(&self, queue: &mut Queue) {
+        self.take_up_samples().await;
         match self.store().read(|rows| rows.waiting(TAKEN_UP_AT_ONCE)).await {
             Ok(waiting) => {
                 let now = self.clock.now();

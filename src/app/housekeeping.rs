@@ -16,6 +16,7 @@ use crate::{
     lifecycle::health::{Health, Part, State},
     lookup::status::{RUNNING, Running},
     notion::budget::{Budget, BudgetState},
+    sources::filter::Filter,
     store::{Cutoffs, Store, StoreError},
     worker::Live,
 };
@@ -56,6 +57,8 @@ enum Stands {
 pub struct Housekeeper<S> {
     /// The inbox, to wake it for what other processes put there.
     pub inbox: Inbox<S>,
+    /// What says which edits need no look; another process may find that it is wrong.
+    pub filter: Filter,
     /// The queue in figures.
     pub live: Arc<Live>,
     /// The budget of each token.
@@ -79,6 +82,7 @@ impl<S: Store> Housekeeper<S> {
                 && seen.replace(commits).is_some_and(|before| before != commits)
             {
                 self.inbox.wake();
+                self.reread_filter().await;
             }
             if is_due(told_at, TOLD_EVERY) {
                 told_at = Some(Instant::now());
@@ -100,6 +104,12 @@ impl<S: Store> Housekeeper<S> {
         }
         // A word that is lost here is only missing in `status`.
         drop(self.tell(self.clock.now(), Stands::Stopped).await);
+    }
+
+    async fn reread_filter(&self) {
+        if let Err(error) = self.filter.reread(self.inbox.store()).await {
+            warn!("cannot read whether the relevance filter is on: {}", told(&error));
+        }
     }
 
     /// Writes down how it stands, for `status` and for the next run.

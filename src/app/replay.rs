@@ -150,6 +150,7 @@ impl Run<'_> {
         let configured: Vec<_> = sources.iter().map(|(source, _)| source.clone()).collect();
         let sources = Sources::new(sources);
         sources.recall(&self.store).await?;
+        // Nothing that a person asks for is skipped.
         let ours = OurSources::default();
         if right.is_some() {
             // As far as an earlier run has learnt which tables are ours. A page of any other one may be ours: it is

@@ -72,11 +72,13 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
     let inbox = Inbox::new(store.clone());
     let lookup = lookup_over(store.clone(), config, clock)?;
     let Clients { sources, budgets } = clients(config, &service.sources, clock, &metrics)?;
-    let ours = OurSources::default();
     let configured: Vec<_> = sources.iter().map(|(source, _)| source.clone()).collect();
+    let sources = Sources::new(sources);
+    let ours = OurSources::filtered_by(sources.filter().clone());
     ours.set(known(&configured, &[]));
     let intake = Intake::new(inbox.clone(), vault, ours.clone(), clock.clone(), metrics.clone());
-    let (sources, cache) = (Sources::new(sources), cache(config)?);
+    let filter = sources.filter().clone();
+    let cache = cache(config)?;
     let settings = SweepSettings { windows: config.sweep.windows };
     let parts = (clock.clone(), metrics.clone());
     let sweeper = Sweeper::new(store.clone(), sources.clone(), cache.clone(), parts, settings);
@@ -95,6 +97,7 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
 
     let keeper = housekeeping::Housekeeper {
         inbox,
+        filter,
         live: worker.live(),
         budgets,
         retention: config.retention.clone(),

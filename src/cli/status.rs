@@ -12,7 +12,7 @@ use crate::{
     },
     clock::Clock,
     config::Config,
-    lookup::status::{Running, Status},
+    lookup::status::{FilterState, Relevance, Running, Status},
     notion::budget::BudgetState,
 };
 
@@ -63,8 +63,15 @@ impl<W: std::io::Write> Screen<'_, W> {
         self.row("parked", &parked)?;
         self.row(
             "events",
-            &format!("{} settled, {} ignored, {} unreadable", count("settled"), count("ignored"), count("unreadable")),
+            &format!(
+                "{} settled, {} ignored, {} skipped, {} unreadable",
+                count("settled"),
+                count("ignored"),
+                count("skipped"),
+                count("unreadable")
+            ),
         )?;
+        self.row("filter", &filter(&status.relevance))?;
         let cache = &status.cache;
         self.row(
             "rows",
@@ -129,4 +136,14 @@ impl<W: std::io::Write> Screen<'_, W> {
     fn instant(&self, at: Option<DateTime<Utc>>, never: &str) -> String {
         at.map_or_else(|| never.to_owned(), |at| instant(at, self.now))
     }
+}
+
+/// Says whether edits that touch no mapped property are skipped.
+fn filter(relevance: &Relevance) -> String {
+    let state = match relevance.filter {
+        FilterState::On => format!("{GOOD}on{GOOD:#}, {} looked at as a sample", counted(relevance.sampled, "event")),
+        FilterState::Off => format!("{BAD}off{BAD:#}, every edit is looked at"),
+        FilterState::Unused => "unused, every edit is looked at".to_owned(),
+    };
+    relevance.because.as_ref().map_or_else(|| state.clone(), |why| format!("{state}: {}", plain(why)))
 }

@@ -289,6 +289,7 @@ mod tests {
                 attempts: 0,
                 due_at: None,
                 reason: None,
+                is_sample: false,
             }])
         }
     }

@@ -55,6 +55,7 @@ async fn receive<S: Store>(State(public): State<Public<S>>, headers: HeaderMap, 
         | Receipt::Duplicate
         | Receipt::Reopened
         | Receipt::Ignored
+        | Receipt::Skipped
         | Receipt::Unreadable
         | Receipt::Handshake(_) => StatusCode::OK,
     })

@@ -1,21 +1,33 @@
-//! Which events are about our sources. Everything that a connection can see arrives (WH), so most need not be.
+//! Which events are about our sources, and touch what rows depend on. Everything that a connection can see arrives
+//! (WH), so most need not do either.
 
 use std::{
     collections::BTreeSet,
     sync::{Arc, PoisonError, RwLock},
 };
 
+use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
+
 use crate::{
     model::{
         event::{Concern, Event, EventKind, EventParent},
         id::{DataSourceId, DatabaseId},
     },
+    sources::filter::{Filter, JUDGED_AFTER},
     store::Disposition,
 };
 
+/// Of so many events that are skipped, one is looked at all the same, to find out whether skipping is right. Nothing is
+/// lost by the wait before that, since the other ones are never looked at.
+const SKIPPED_PER_SAMPLE: u64 = 20;
+
 /// The tables that are ours, as far as they are known now. Clones share what they know.
 #[derive(Debug, Clone, Default)]
-pub struct OurSources(Arc<RwLock<Known>>);
+pub struct OurSources {
+    known: Arc<RwLock<Known>>,
+    filter: Filter,
+}
 
 /// What is known of our tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,19 +41,27 @@ pub struct Known {
 }
 
 impl OurSources {
-    /// Replaces what is known.
-    pub fn set(&self, known: Known) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = known;
+    /// Skips what `filter` says needs no look; without one nothing is skipped.
+    pub fn filtered_by(filter: Filter) -> Self {
+        Self { known: Arc::default(), filter }
     }
 
-    /// Says what is to become of `event`. Where it cannot be told yet whether a table is ours, it is looked at: that
+    /// Replaces what is known.
+    pub fn set(&self, known: Known) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
+    /// Says what is to become of `event`, received now. Where it cannot be told yet whether a table is ours, it is looked at: that
     /// costs a request, and the page itself says where it stands.
-    pub fn disposition(&self, event: &Event) -> Disposition {
+    pub fn disposition(&self, event: &Event, now: DateTime<Utc>) -> Disposition {
         // An event about a page can name something else: there is nothing to fetch then.
         if event.subject.is_none() {
             return Disposition::Ignore;
         }
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = self.is_irrelevant(event) {
+            return Disposition::Skip { source, sampled_at: is_sample(&event.id).then_some(now + JUDGED_AFTER) };
+        }
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         match event.kind.concern() {
             Concern::Page if known.may_hold(event.parent) => Disposition::Look,
             // It may have been moved or thrown out of a source of ours.
@@ -50,6 +70,21 @@ impl OurSources {
             Concern::Sources | Concern::Nothing => Disposition::Ignore,
         }
     }
+
+    /// Returns the source of ours in which an edit touched nothing that a row depends on.
+    fn is_irrelevant(&self, event: &Event) -> Option<DataSourceId> {
+        // A database may hold other sources, so that it does not say by which schema the ids are to be read.
+        let EventParent::DataSource(source) = event.parent else { return None };
+        let is_edit = event.kind == EventKind::PagePropertiesUpdated;
+        (is_edit && self.filter.skips(source, &event.updated_properties)).then_some(source)
+    }
+}
+
+/// Goes by the id, so that every delivery of an event decides alike.
+fn is_sample(event: &str) -> bool {
+    let digest = Sha256::digest(event);
+    let number = digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+    number % SKIPPED_PER_SAMPLE == 0
 }
 
 impl Known {
@@ -83,11 +118,18 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
     use uuid::Uuid;
 
     use super::*;
-    use crate::model::event::Subject;
+    use crate::{
+        derive::mapping::{self, Names},
+        model::{
+            event::Subject,
+            id::PageId,
+            page::{Schema, SchemaProperty},
+        },
+        sources::filter::{Basis, WrongSkip},
+    };
 
     const OURS: Uuid = Uuid::from_u128(1);
     const OUR_DATABASE: Uuid = Uuid::from_u128(2);
@@ -113,7 +155,7 @@ mod tests {
             updated_properties: vec![],
             attempt: 1,
         };
-        assert_eq!(sources.disposition(&event), expected, "{kind} in {parent:?}");
+        assert_eq!(sources.disposition(&event, DateTime::UNIX_EPOCH), expected, "{kind} in {parent:?}");
     }
 
     fn in_source(id: Uuid) -> EventParent {
@@ -180,6 +222,98 @@ mod tests {
         }
     }
 
+    /// A source with the mapped properties «title» and «url», and the unmapped ones «notes» and «a,b».
+    fn filter(kind: &str) -> Filter {
+        let property = |id: &str, name: &str, kind: &str| SchemaProperty {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            options: vec![],
+        };
+        let schema = Schema {
+            data_source: DataSourceId::from_uuid(OURS),
+            database: None,
+            title: String::new(),
+            properties: vec![
+                property("title", "Company Name", "title"),
+                property("url", "Website", kind),
+                property("notes", "Notes", "rich_text"),
+                property("a,b", "Score", "formula"),
+            ],
+        };
+        let mapping = mapping::resolve(&schema, &Names::default(), None).unwrap().mapping;
+        Filter::on_from_the_start(schema.data_source, Basis::of(&schema, &mapping))
+    }
+
+    fn edit(kind: &str, parent: EventParent, updated: &[&str]) -> Event {
+        let page = PageId::from_uuid(Uuid::from_u128(7));
+        Event {
+            id: "e".to_owned(),
+            kind: EventKind::from_name(kind),
+            occurred_at: DateTime::UNIX_EPOCH,
+            subject: Some(Subject::Page(page)),
+            parent,
+            updated_properties: updated.iter().map(|id| (*id).to_owned()).collect(),
+            attempt: 1,
+        }
+    }
+
+    #[test]
+    fn only_an_edit_of_nothing_but_known_and_unmapped_properties_in_a_source_of_ours_is_skipped() {
+        let sources = OurSources::filtered_by(filter("url"));
+        sources.set(our_sources(true).known.read().unwrap().clone());
+        let check = |kind, parent, updated: &[&str], skipped| {
+            let disposition = sources.disposition(&edit(kind, parent, updated), DateTime::UNIX_EPOCH);
+            let is_skipped = matches!(disposition, Disposition::Skip { .. });
+            assert_eq!(is_skipped, skipped, "{kind} of {updated:?} in {parent:?}: {disposition:?}");
+        };
+        let (updated, ours) = ("page.properties_updated", in_source(OURS));
+        check(updated, ours, &["notes"], true);
+        check(updated, ours, &["notes", "a,b"], true);
+        check(updated, ours, &["notes", "url"], false);
+        check(updated, ours, &["title"], false);
+        check(updated, ours, &["unheard of"], false);
+        check(updated, ours, &[], false);
+        for parent in [in_source(FOREIGN), in_database(OUR_DATABASE), EventParent::Elsewhere, EventParent::Unsaid] {
+            check(updated, parent, &["notes"], false);
+        }
+        for kind in EventKind::KNOWN.iter().filter(|kind| **kind != EventKind::PagePropertiesUpdated) {
+            check(kind.name(), ours, &["notes"], false);
+        }
+        let wrong = WrongSkip {
+            found_at: DateTime::UNIX_EPOCH,
+            event: "e".to_owned(),
+            page: PageId::from_uuid(FOREIGN),
+            changed: vec![],
+        };
+        sources.filter.turn_off(DataSourceId::from_uuid(OURS), &wrong);
+        check(updated, ours, &["notes"], false);
+    }
+
+    #[test]
+    fn nothing_is_skipped_where_a_mapped_property_changes_unedited_or_nothing_is_known() {
+        let edit = edit("page.properties_updated", in_source(OURS), &["notes"]);
+        let kinds = ["formula", "rollup", "relation", "created_by", "last_edited_time", "unique_id", "telepathy"];
+        for filter in kinds.map(filter).into_iter().chain([Filter::default()]) {
+            let disposition = OurSources::filtered_by(filter).disposition(&edit, DateTime::UNIX_EPOCH);
+            assert_eq!(disposition, Disposition::Look);
+        }
+    }
+
+    #[test]
+    fn about_one_in_twenty_is_a_sample_and_always_the_same() {
+        let samples: Vec<_> = (0..2000).filter(|n| is_sample(&n.to_string())).collect();
+        assert!((60..140).contains(&samples.len()), "{}", samples.len());
+        assert_eq!(samples[..3], [0, 9, 10], "they are the same in every version");
+        let sources = OurSources::filtered_by(filter("url"));
+        for n in [8, 9] {
+            let event = Event { id: n.to_string(), ..edit("page.properties_updated", in_source(OURS), &["notes"]) };
+            let sampled_at = (n == 9).then_some(DateTime::UNIX_EPOCH + JUDGED_AFTER);
+            let expected = Disposition::Skip { source: DataSourceId::from_uuid(OURS), sampled_at };
+            assert_eq!(sources.disposition(&event, DateTime::UNIX_EPOCH), expected);
+        }
+    }
+
     #[test]
     fn what_names_nothing_to_look_at_is_ignored() {
         let event = Event {
@@ -191,6 +325,6 @@ mod tests {
             updated_properties: vec![],
             attempt: 1,
         };
-        assert_eq!(our_sources(true).disposition(&event), Disposition::Ignore);
+        assert_eq!(our_sources(true).disposition(&event, DateTime::UNIX_EPOCH), Disposition::Ignore);
     }
 }

@@ -155,7 +155,7 @@ impl<S: Store> Replay<S> {
         match self.intake.receive(body, Some(&signature), Door::Replay).await {
             Receipt::Accepted => self.done.accepted += 1,
             Receipt::Reopened => self.done.reopened += 1,
-            Receipt::Ignored | Receipt::Handshake(_) => self.done.ignored += 1,
+            Receipt::Ignored | Receipt::Skipped | Receipt::Handshake(_) => self.done.ignored += 1,
             Receipt::Duplicate => self.done.unchanged += 1,
             Receipt::Unreadable => self.done.unreadable += 1,
             Receipt::Refused | Receipt::NotDurable => return Err(ReplayError::NotTaken { name: name() }),

@@ -31,6 +31,7 @@ impl<S: Store> Intake<S> {
             Receipt::Duplicate => metrics.deliveries_duplicate.count(),
             Receipt::Reopened => metrics.deliveries_reopened.count(),
             Receipt::Ignored => metrics.deliveries_ignored.count(),
+            Receipt::Skipped => metrics.deliveries_skipped.count(),
             Receipt::Unreadable => metrics.deliveries_unreadable.count(),
             Receipt::Handshake(Handshake::Shown) => metrics.handshakes_taken.count(),
             Receipt::Handshake(Handshake::Ignored) => metrics.handshakes_ignored.count(),
@@ -104,13 +105,14 @@ impl<S: Store> Intake<S> {
     }
 
     fn of_event(&self, event: Event, body: &[u8], door: Door) -> NewEvent {
-        let disposition = self.sources.disposition(&event);
+        let received_at = self.clock.now();
+        let disposition = self.sources.disposition(&event, received_at);
         NewEvent {
             kind: event.kind.name().to_owned(),
             event_id: event.id,
             subject: event.subject,
             occurred_at: event.occurred_at,
-            received_at: self.clock.now(),
+            received_at,
             door,
             disposition,
             body: body.to_vec(),
@@ -143,6 +145,7 @@ impl<S: Store> Intake<S> {
                     Appended::Waiting(_) => Receipt::Accepted,
                     Appended::Kept(_) if disposition == Disposition::Unreadable => Receipt::Unreadable,
                     Appended::Kept(_) => Receipt::Ignored,
+                    Appended::Skipped(_) => Receipt::Skipped,
                     Appended::Duplicate => Receipt::Duplicate,
                     Appended::Reopened(_) => Receipt::Reopened,
                 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     lookup::{Lookup, listing::ListedSweep},
-    store::{CacheTally, Store, StoreError, Tally},
+    model::id::DataSourceId,
+    sources::filter::{self, Stands},
+    store::{CacheTally, EventState, Store, StoreError, Tally},
 };
 
 /// The fact under which a running `serve` says how it is.
@@ -22,6 +24,8 @@ pub struct Status {
     pub running: Option<Running>,
     /// The inbox.
     pub events: Events,
+    /// What needs no look.
+    pub relevance: Relevance,
     /// The cache.
     pub cache: Cache,
     /// Each source.
@@ -65,6 +69,31 @@ pub struct Events {
     pub by_state: BTreeMap<&'static str, u64>,
 }
 
+/// How the relevance filter stands: it skips edits that touched no property on which a row depends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Relevance {
+    /// Whether it is used: off where it is off for some source.
+    pub filter: FilterState,
+    /// Why it is off or unused.
+    pub because: Option<String>,
+    /// Skipped events that are kept.
+    pub skipped: u64,
+    /// Skipped events that are kept and were, or will be, looked at all the same.
+    pub sampled: u64,
+}
+
+/// Whether the relevance filter is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilterState {
+    /// It skips.
+    On,
+    /// It was wrong for some source, which is read without it until its mapping changes.
+    Off,
+    /// It cannot be used.
+    Unused,
+}
+
 /// The cache in figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Cache {
@@ -101,15 +130,18 @@ impl<S: Store> Lookup<S> {
         let at = self.clock.now();
         self.store()
             .read(move |rows| {
+                let tally = rows.tally()?;
+                let stored: Vec<_> = rows.sources()?.into_iter().filter(|source| source.retired_at.is_none()).collect();
+                let mut standing = filter::standing(rows)?;
+                standing.retain(|id, _| stored.iter().any(|source| source.id == *id));
                 Ok(Status {
                     at,
                     running: rows.fact(RUNNING)?.and_then(|json| serde_json::from_str(&json).ok()),
-                    events: events(rows.tally()?, at),
+                    relevance: relevance(&standing, &tally),
+                    events: events(tally, at),
                     cache: cache(rows.cache_tally(at)?),
-                    sources: rows
-                        .sources()?
+                    sources: stored
                         .into_iter()
-                        .filter(|source| source.retired_at.is_none())
                         .map(|source| Source {
                             id: source.id.to_string(),
                             resolved_at: source.resolved_at,
@@ -131,6 +163,22 @@ fn events(tally: Tally, at: DateTime<Utc>) -> Events {
         subjects_waiting: tally.subjects_waiting,
         by_state: tally.by_state.into_iter().map(|(state, count)| (state.name(), count)).collect(),
     }
+}
+
+fn relevance(standing: &BTreeMap<DataSourceId, Stands>, tally: &Tally) -> Relevance {
+    let wrong = standing.iter().find_map(|(source, stands)| Some((source, stands.wrong.as_ref()?)));
+    let unused = standing.iter().find_map(|(source, stands)| Some((source, stands.unused.as_ref()?)));
+    let is_on = standing.values().any(|stands| stands.wrong.is_none() && stands.unused.is_none());
+    let (filter, because) = match (wrong, unused) {
+        (Some((source, wrong)), _) => (FilterState::Off, Some(format!("source {source}: {}", wrong.told()))),
+        (None, Some((source, why))) => {
+            (if is_on { FilterState::On } else { FilterState::Unused }, Some(format!("not for source {source}: {why}")))
+        }
+        (None, None) if is_on => (FilterState::On, None),
+        (None, None) => (FilterState::Unused, Some("no schema has been read yet".to_owned())),
+    };
+    let skipped = tally.by_state.iter().find(|(state, _)| *state == EventState::Skipped).map_or(0, |(_, count)| *count);
+    Relevance { filter, because, skipped, sampled: tally.sampled }
 }
 
 const fn cache(tally: CacheTally) -> Cache {

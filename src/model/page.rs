@@ -177,6 +177,13 @@ impl Values {
             self.0.entry(*role).or_insert_with(|| value.clone());
         }
     }
+
+    /// Lists the roles of which both say something, and not the same.
+    pub fn differing(&self, other: &Self) -> Vec<Role> {
+        let differs =
+            |(role, value): (&Role, &_)| other.0.get(role).is_some_and(|other| other != value).then_some(*role);
+        self.0.iter().filter_map(differs).collect()
+    }
 }
 
 /// The schema of a data source: what its properties are called and of what type they are.
@@ -220,6 +227,31 @@ mod tests {
         now.carry_forward(&earlier);
         assert_eq!(now.get(Role::Website), Some("acme.ai"));
         assert_eq!(now.get(Role::Location), None);
+    }
+
+    #[test]
+    fn values_differ_where_both_say_something_else() {
+        let of = |values: &[(Role, Value)]| {
+            let mut all = Values::default();
+            for (role, value) in values {
+                all.set(*role, value.clone());
+            }
+            all
+        };
+        let earlier = of(&[
+            (Role::Website, Value::text("acme.ai")),
+            (Role::Status, Value::Empty),
+            (Role::Location, Value::text("Leeds")),
+            (Role::Crunchbase, Value::text("acme")),
+        ]);
+        let now = of(&[
+            (Role::Website, Value::text("acme.com")),
+            (Role::Status, Value::text("Passed")),
+            (Role::Location, Value::text("Leeds")),
+            (Role::Pitchbook, Value::text("1-2")),
+        ]);
+        assert_eq!(now.differing(&earlier), [Role::Status, Role::Website]);
+        assert_eq!(earlier.differing(&earlier), []);
     }
 
     #[test]

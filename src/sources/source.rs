@@ -14,7 +14,11 @@ use crate::{
         page::Schema,
     },
     notion::{Notion, Priority},
-    sources::{error::AskError, gate::Gate},
+    sources::{
+        error::AskError,
+        filter::{self, Basis, Filter},
+        gate::Gate,
+    },
     store::{Store, StoredSource},
 };
 
@@ -60,12 +64,13 @@ pub(super) struct Source<N> {
     pub(super) notion: N,
     table: RwLock<Option<Arc<Resolved>>>,
     pub(super) gate: Gate,
+    filter: Filter,
 }
 
 impl<N: Notion> Source<N> {
-    pub(super) fn of(settings: SourceSettings, notion: N) -> Self {
+    pub(super) fn of(settings: SourceSettings, notion: N, filter: &Filter) -> Self {
         let gate = Gate::of(&settings.name);
-        Self { settings, notion, table: RwLock::default(), gate }
+        Self { settings, notion, table: RwLock::default(), gate, filter: filter.clone() }
     }
 
     pub(super) fn resolved(&self) -> Option<Arc<Resolved>> {
@@ -76,20 +81,18 @@ impl<N: Notion> Source<N> {
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Some(table);
     }
 
-    /// Reads what an earlier run stored, if it is of this source.
-    pub(super) fn recognise(&self, stored: &StoredSource) -> Option<Resolved> {
+    /// Reads what an earlier run stored, if it is of this source; with it, what the filter goes by.
+    pub(super) fn recognise(&self, stored: &StoredSource) -> Option<(Resolved, Basis)> {
         let schema: Schema = serde_json::from_str(&stored.schema).ok()?;
         let ours = match self.settings.table {
             TableId::DataSource(id) => id == schema.data_source,
             TableId::Database(id) => Some(id) == schema.database,
         };
         ours.then_some(())?;
-        Some(Resolved {
-            data_source: schema.data_source,
-            database: schema.database,
-            mapping: serde_json::from_str(&stored.mapping).ok()?,
-            hard: self.settings.hard.clone(),
-        })
+        let mapping = serde_json::from_str(&stored.mapping).ok()?;
+        let basis = Basis::of(&schema, &mapping);
+        let hard = self.settings.hard.clone();
+        Some((Resolved { data_source: schema.data_source, database: schema.database, mapping, hard }, basis))
     }
 
     /// Reads the schema and stores what it says.
@@ -133,9 +136,17 @@ impl<N: Notion> Source<N> {
             watermark: None,
             retired_at: None,
         };
-        store.write(move |rows| rows.put_source(&row)).await?;
+        let (source, basis) = (table.data_source, Basis::of(&schema, &table.mapping));
+        let noted = basis.clone();
+        let stands = store
+            .write(move |rows| {
+                rows.put_source(&row)?;
+                filter::learn(rows, source, &noted, now)
+            })
+            .await?;
         let table = Arc::new(table);
         self.know(Arc::clone(&table));
+        self.filter.know(source, basis, Some(&stands));
         Ok(Read { table, note })
     }
 

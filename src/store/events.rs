@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    model::{entry::Door, event::Subject},
+    model::{entry::Door, event::Subject, id::DataSourceId},
     store::StoreError,
 };
 
@@ -72,6 +72,14 @@ pub enum Disposition {
     Look,
     /// Its page is to be looked at if the cache or a waiting event knows it: it stands outside our sources now.
     LookIfKnown,
+    /// It touched nothing that a row depends on: its page is looked at only where the cache has no proof of it as a row
+    /// of `source`, or where another page claims one of its keys too, so that the later edit decides. Else it is skipped.
+    Skip {
+        /// Where the page stands.
+        source: DataSourceId,
+        /// When its page is looked at all the same, if it is a sample.
+        sampled_at: Option<DateTime<Utc>>,
+    },
     /// It asks for nothing, and is only kept.
     Ignore,
     /// It could not be read, and is only kept.
@@ -85,6 +93,8 @@ pub enum Appended {
     Waiting(Seq),
     /// It is new and asks for nothing.
     Kept(Seq),
+    /// It is new and touched nothing that a row depends on.
+    Skipped(Seq),
     /// It was here before. Its work may be done or not: nothing has changed.
     Duplicate,
     /// It was here before, came through the door of `replay`, and waits once more.
@@ -102,13 +112,16 @@ pub enum EventState {
     Parked,
     /// It asked for nothing.
     Ignored,
+    /// It touched nothing that a row depends on.
+    Skipped,
     /// It could not be read.
     Unreadable,
 }
 
 impl EventState {
     /// Every state.
-    pub const ALL: [Self; 5] = [Self::Waiting, Self::Settled, Self::Parked, Self::Ignored, Self::Unreadable];
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::Settled, Self::Parked, Self::Ignored, Self::Skipped, Self::Unreadable];
 
     /// Returns the word for people and machines.
     pub const fn name(self) -> &'static str {
@@ -117,6 +130,7 @@ impl EventState {
             Self::Settled => "settled",
             Self::Parked => "parked",
             Self::Ignored => "ignored",
+            Self::Skipped => "skipped",
             Self::Unreadable => "unreadable",
         }
     }
@@ -171,6 +185,8 @@ pub struct StoredEvent {
     pub due_at: Option<DateTime<Utc>>,
     /// Why it was put off or parked.
     pub reason: Option<String>,
+    /// Whether it is a sample of what is skipped.
+    pub is_sample: bool,
 }
 
 /// Which events to list.
@@ -187,6 +203,8 @@ pub enum EventFilter {
 pub struct Tally {
     /// How many events are in each state.
     pub by_state: Vec<(EventState, u64)>,
+    /// How many events were samples of what is skipped, or are yet to be.
+    pub sampled: u64,
     /// How many subjects wait.
     pub subjects_waiting: u64,
     /// When the newest event was received.

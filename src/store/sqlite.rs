@@ -3,6 +3,7 @@
 mod events;
 mod open;
 mod rows;
+mod skips;
 mod sources;
 mod sweeps;
 mod time;

@@ -11,7 +11,7 @@ use crate::{
         sighting::{Absence, Sighting},
     },
     notion::{Notion, NotionError, Priority},
-    sources::error::AskError,
+    sources::{error::AskError, filter},
     store::{Rows, Store, StoreError},
     sweep::{
         drift,
@@ -45,6 +45,9 @@ impl Ground {
             && let Some(drift) = drift::found(earlier.as_ref(), sighting, &outcome, now)
         {
             rows.record_drift(self.id, &[drift])?;
+            if let Some(earlier) = &earlier {
+                filter::blame(rows, earlier, sighting, now)?;
+            }
         }
         // What is older than what was applied says nothing of the keys that the page holds.
         if outcome.applied == Applied::Stale {

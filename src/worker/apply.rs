@@ -13,7 +13,10 @@ use crate::{
     notion::{Notion, NotionError, Priority},
     sources::error::AskError,
     store::{Delay, Rows, Seq, Store, StoreError, StoredEvent},
-    worker::{Look, Worker},
+    worker::{
+        Look, Worker,
+        sample::{Tested, take_up_rivals},
+    },
 };
 
 /// Why the events of a page wait although it was applied: it was older than they are.
@@ -28,6 +31,8 @@ pub struct Looked {
     pub again_at: Option<DateTime<Utc>>,
     /// The newest event that asked for the look.
     pub event: Option<StoredEvent>,
+    /// What it says of the relevance filter, if a sample asked for it.
+    pub tested: Option<Tested>,
 }
 
 impl<S: Store, N: Notion> Worker<S, N> {
@@ -51,12 +56,19 @@ impl<S: Store, N: Notion> Worker<S, N> {
         let known = rows.page(seen.page())?;
         let (event, known) = (newest.as_ref(), known.as_ref());
         let cause = cause(event, look.through);
+        let tested = match (event, known, seen) {
+            (Some(event), Some(known), Seen::Shown(sighting)) => self.test(rows, event, known, sighting)?,
+            _ => None,
+        };
         let outcome = match seen {
             Seen::Shown(sighting) if never_was_ours(sighting, known, event) => Applied::Unchanged.into(),
             Seen::Shown(sighting) => self.cache.apply(rows, sighting, &cause, now)?,
             Seen::NotFound(absence) if says_deleted(event, known) => self.cache.bury(rows, *absence, &cause, now)?,
             Seen::NotFound(absence) => self.cache.miss(rows, *absence, now)?,
         };
+        if matches!(outcome.applied, Applied::Inserted | Applied::Updated) {
+            take_up_rivals(rows, seen.page())?;
+        }
         let again_at = event.and_then(|event| seen.again_at(event, known, now, self.settings.settle_after));
         match again_at {
             Some(due_at) => {
@@ -65,7 +77,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
             }
             None => drop(rows.settle(look.subject, look.through)?),
         }
-        Ok(Looked { outcome, again_at, event: newest })
+        Ok(Looked { outcome, again_at, event: newest, tested })
     }
 }
 

@@ -55,7 +55,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
         self.sources.resolve(self.store(), self.clock.now()).await?;
         self.learn().await?;
         self.store().write(move |rows| rows.settle(look.subject, look.through)).await?;
-        Ok(Looked { outcome: Applied::Unchanged.into(), again_at: None, event: None })
+        Ok(Looked { outcome: Applied::Unchanged.into(), again_at: None, event: None, tested: None })
     }
 
     /// Stores what becomes of a look that failed.
@@ -119,6 +119,9 @@ impl<S: Store, N: Notion> Worker<S, N> {
             Applied::Stale => self.metrics.snapshots_stale.count(),
             Applied::Removed => self.metrics.snapshots_removed.count(),
             Applied::Missing => self.metrics.snapshots_missing.count(),
+        }
+        if let Some(tested) = &looked.tested {
+            self.note_test(tested);
         }
         let duration_ms = took.as_millis();
         let entries = looked.outcome.changes.len();

@@ -227,7 +227,8 @@ fn status_fits_one_screen() {
         "lag         none\n",
         "waiting     0\n",
         "parked      0\n",
-        "events      35 settled, 20 ignored, 2 unreadable\n",
+        "events      35 settled, 20 ignored, 0 skipped, 2 unreadable\n",
+        "filter      on, 0 events looked at as a sample\n",
         "rows        26 (0 expired, 0 by other programs), from 18 pages\n",
         "pages       1 without a key, 0 that Notion no longer shows, 3 keys claimed more than once\n",
         "last sweep  none yet: `check` cannot say clear before the first\n",
@@ -240,7 +241,10 @@ fn status_fits_one_screen() {
     assert!(program.run(&["status"]).out.contains("UTC, 3 hours ago\n"));
 
     let json = program.run(&["status", "--json"]).json();
-    assert_eq!(names(&json), ["at", "cache", "events", "last_complete_sweep_at", "last_sweep", "running", "sources"]);
+    assert_eq!(
+        names(&json),
+        ["at", "cache", "events", "last_complete_sweep_at", "last_sweep", "relevance", "running", "sources"]
+    );
     assert_eq!((&json["running"], &json["last_sweep"]), (&Json::Null, &Json::Null));
     assert_eq!(json["events"]["by_state"]["settled"], 35);
     assert_eq!(json["cache"]["entries"], 26);
@@ -411,7 +415,10 @@ fn what_is_not_known_is_refused() {
         (&["check", "acme.ai", "--frob"], "unexpected argument '--frob'"),
         (&["chek", "acme.ai"], "a similar subcommand exists: 'check'"),
         (&[], "Usage: suppressd [OPTIONS] <COMMAND>"),
-        (&["events", "list", "--state", "asleep"], "possible values: waiting, settled, parked, ignored, unreadable"),
+        (
+            &["events", "list", "--state", "asleep"],
+            "possible values: waiting, settled, parked, ignored, skipped, unreadable",
+        ),
         (&["events", "retry"], "<EVENT_ID>"),
         (&["--config", "nowhere.toml", "status"], "nowhere.toml"),
     ] {
@@ -434,7 +441,7 @@ fn a_newer_database_is_refused_and_stays_as_it_is() {
             &["events", "retry", "--all"],
             &["replay", "--from-inbox", "--pages", crate::program::repository("fixtures/pages").to_str().unwrap()],
         ] {
-            program.run(words).fails_with("has schema version 99, this program knows 2: use a newer suppressd");
+            program.run(words).fails_with("has schema version 99, this program knows 3: use a newer suppressd");
             assert!(fs::read(program.database()).unwrap() == before, "{words:?} changed the file in mode {journal}");
         }
     }

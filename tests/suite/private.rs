@@ -278,9 +278,9 @@ async fn the_status_tells_of_events_cache_sources_and_budget() {
     let (status, told) = world.ask("/v1/status").await;
     assert_eq!(status, StatusCode::OK);
     let kept = world.inbox();
-    for state in ["waiting", "settled", "parked", "ignored", "unreadable"] {
+    for state in ["waiting", "settled", "parked", "ignored", "skipped", "unreadable"] {
         let count = kept.values().filter(|kept| kept.state == state).count();
-        assert_eq!(count == 0, ["waiting", "parked"].contains(&state), "{state}: {kept:?}");
+        assert_eq!(count == 0, ["waiting", "parked", "skipped"].contains(&state), "{state}: {kept:?}");
         assert_eq!(told["events"]["by_state"][state], count, "{state}: {told}");
     }
     assert_eq!((&told["events"]["lag_seconds"], &told["events"]["subjects_waiting"]), (&json!(0), &json!(0)));

@@ -47,6 +47,7 @@ States:
   settled     its work is done
   parked      it failed for good; `suppressd events retry` takes it up again
   ignored     it asked for nothing that a row depends on
+  skipped     it edited properties that no row depends on
   unreadable  it was signed correctly but could not be read; it is kept
 
 Examples:

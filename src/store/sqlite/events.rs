@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use crate::{
-    model::{entry::Door, event::Subject},
+    model::{entry::Door, event::Subject, id::DataSourceId},
     store::{
         Appended, Cutoffs, Delay, Disposition, EventFilter, EventRows, EventState, NewEvent, Seq, SourceRows as _,
         StoreError, StoredEvent, Tally, Waiting,
@@ -17,35 +17,43 @@ use crate::{
 };
 
 /// Selects the events that wait for the subject `?1`. It names the blocks, so that their index serves it.
-const WAITING_FOR: &str = "state = 'waiting' AND subject = ?1 \
+pub(crate) const WAITING_FOR: &str = "state = 'waiting' AND subject = ?1 \
                            AND seq >> 8 IN (SELECT block FROM suppressd_waiting_blocks)";
+
+/// Selects the newest skipped events, block by block as their index has them.
+pub(crate) const NEWEST_SKIPPED: &str =
+    "INDEXED BY suppressd_inbox_skipped WHERE state = 'skipped' ORDER BY seq >> 12 DESC, seq DESC LIMIT ?1";
 
 /// Appends an event, within the transaction that many share.
 pub(crate) fn append(connection: &Connection, event: &NewEvent) -> Result<Appended, StoreError> {
-    let looked_at = match event.disposition {
-        Disposition::LookIfKnown => is_known(connection, event.subject)?,
-        Disposition::Look => event.subject.is_some(),
-        Disposition::Ignore | Disposition::Unreadable => false,
-    };
     let state = match event.disposition {
         Disposition::Unreadable => EventState::Unreadable,
-        _ if looked_at => EventState::Waiting,
-        _ => EventState::Ignored,
+        Disposition::Look if event.subject.is_some() => EventState::Waiting,
+        Disposition::LookIfKnown if is_known(connection, event.subject)? => EventState::Waiting,
+        Disposition::Skip { source, .. } if is_proven(connection, event.subject, source)? => EventState::Skipped,
+        Disposition::Skip { .. } => EventState::Waiting,
+        Disposition::Look | Disposition::LookIfKnown | Disposition::Ignore => EventState::Ignored,
     };
     let inserted = insert(connection, event, state).map_err(|e| unavailable("writing an event", e))?;
-    match inserted {
-        Some(seq) if looked_at => Ok(Appended::Waiting(seq)),
-        Some(seq) => Ok(Appended::Kept(seq)),
-        None if event.door == Door::Replay && looked_at => reopen(connection, event),
-        None => Ok(Appended::Duplicate),
+    match (inserted, state) {
+        (Some(seq), EventState::Waiting) => Ok(Appended::Waiting(seq)),
+        (Some(seq), EventState::Skipped) => Ok(Appended::Skipped(seq)),
+        (Some(seq), _) => Ok(Appended::Kept(seq)),
+        (None, EventState::Waiting) if event.door == Door::Replay => reopen(connection, event),
+        (None, _) => Ok(Appended::Duplicate),
     }
 }
 
 fn insert(connection: &Connection, event: &NewEvent, state: EventState) -> rusqlite::Result<Option<Seq>> {
+    let sampled_at = match event.disposition {
+        Disposition::Skip { sampled_at, .. } if state == EventState::Skipped => sampled_at,
+        _ => None,
+    };
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO suppressd_inbox (event_id, kind, subject, occurred_at, received_at, door, state, body) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (event_id) DO NOTHING",
+            "INSERT INTO suppressd_inbox \
+             (event_id, kind, subject, occurred_at, received_at, door, state, body, due_at, is_sample) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9 IS NOT NULL) ON CONFLICT (event_id) DO NOTHING",
         )?
         .execute(params![
             event.event_id,
@@ -56,6 +64,7 @@ fn insert(connection: &Connection, event: &NewEvent, state: EventState) -> rusql
             event.door.name(),
             state.name(),
             event.body,
+            sampled_at.map(micros),
         ])?;
     Ok((inserted == 1).then(|| Seq(connection.last_insert_rowid())))
 }
@@ -67,7 +76,7 @@ fn reopen(connection: &Connection, event: &NewEvent) -> Result<Appended, StoreEr
     connection
         .prepare_cached(
             "UPDATE suppressd_inbox SET seq = (SELECT max(seq) + 1 FROM suppressd_inbox), state = 'waiting', door = ?2, \
-             received_at = ?4, attempts = 0, due_at = NULL, reason = NULL, subject = ?3 WHERE event_id = ?1 RETURNING seq",
+             received_at = ?4, attempts = 0, due_at = NULL, is_sample = 0, reason = NULL, subject = ?3 WHERE event_id = ?1 RETURNING seq",
         )
         .and_then(|mut update| {
             let subject = event.subject.map(|subject| subject.to_string());
@@ -87,6 +96,21 @@ fn is_known(connection: &Connection, subject: Option<Subject>) -> Result<bool, S
                  OR EXISTS (SELECT 1 FROM suppressd_inbox WHERE {WAITING_FOR})"
         ))
         .and_then(|mut known| known.query_row([subject.to_string()], |row| row.get(0)))
+        .map_err(|e| unavailable("looking a page up", e))
+}
+
+/// A page is proven if it was last seen as a row of `source`, and nothing but its mapped values decides its entries.
+fn is_proven(connection: &Connection, subject: Option<Subject>, source: DataSourceId) -> Result<bool, StoreError> {
+    let Some(subject) = subject else { return Ok(false) };
+    connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM suppressd_pages \
+                WHERE page_id = ?1 AND source = ?2 AND standing = 'listed' AND missing_since IS NULL \
+                AND unfound_since IS NULL) \
+             AND NOT EXISTS (SELECT 1 FROM suppressd_claims AS own JOIN suppressd_claims AS other \
+                ON other.canonical_key = own.canonical_key AND other.page_id <> own.page_id WHERE own.page_id = ?1)",
+        )
+        .and_then(|mut proven| proven.query_row([subject.to_string(), source.to_string()], |row| row.get(0)))
         .map_err(|e| unavailable("looking a page up", e))
 }
 
@@ -164,6 +188,9 @@ impl EventRows for SqliteRows<'_> {
             EventFilter::All => {
                 self.list(&format!("{STORED_EVENT} ORDER BY seq DESC LIMIT ?1"), params![limit], stored_event)
             }
+            EventFilter::InState(EventState::Skipped) => {
+                self.list(&format!("{STORED_EVENT} {NEWEST_SKIPPED}"), params![limit], stored_event)
+            }
             // The state stands in the text of the statement, so that the partial indexes serve it.
             EventFilter::InState(state) => self.list(
                 &format!("{STORED_EVENT} WHERE state = '{}' ORDER BY seq DESC LIMIT ?1", state.name()),
@@ -192,18 +219,22 @@ impl EventRows for SqliteRows<'_> {
         let waiting = count("SELECT count(*) FROM suppressd_inbox WHERE state = 'waiting'")?;
         let parked = count("SELECT count(*) FROM suppressd_inbox WHERE state = 'parked'")?;
         let ignored = count("SELECT count(*) FROM suppressd_inbox WHERE state = 'ignored'")?;
+        let skipped = count("SELECT count(*) FROM suppressd_inbox WHERE state = 'skipped'")?;
         let unreadable = count("SELECT count(*) FROM suppressd_inbox WHERE state = 'unreadable'")?;
+        let sampled = count("SELECT count(*) FROM suppressd_inbox WHERE is_sample = 1")?;
         let subjects_waiting = count("SELECT count(DISTINCT subject) FROM suppressd_inbox WHERE state = 'waiting'")?;
         let oldest = "SELECT min(received_at) FROM suppressd_inbox WHERE state = 'waiting'";
         let newest = "SELECT received_at FROM suppressd_inbox ORDER BY seq DESC LIMIT 1";
         Ok(Tally {
             by_state: vec![
                 (EventState::Waiting, waiting),
-                (EventState::Settled, all.saturating_sub(waiting + parked + ignored + unreadable)),
+                (EventState::Settled, all.saturating_sub(waiting + parked + ignored + skipped + unreadable)),
                 (EventState::Parked, parked),
                 (EventState::Ignored, ignored),
+                (EventState::Skipped, skipped),
                 (EventState::Unreadable, unreadable),
             ],
+            sampled,
             subjects_waiting,
             last_received_at: self.time(newest)?,
             oldest_waiting_at: self.time(oldest)?,
@@ -261,10 +292,10 @@ impl SqliteRows<'_> {
     }
 }
 
-const STORED_EVENT: &str = "SELECT seq, event_id, kind, subject, occurred_at, received_at, door, state, attempts, \
-                            due_at, reason FROM suppressd_inbox";
+pub(crate) const STORED_EVENT: &str = "SELECT seq, event_id, kind, subject, occurred_at, received_at, door, state, attempts, \
+                            due_at, reason, is_sample FROM suppressd_inbox";
 
-fn stored_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
+pub(crate) fn stored_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     Ok(StoredEvent {
         seq: Seq(row.get(0)?),
         event_id: row.get(1)?,
@@ -277,6 +308,7 @@ fn stored_event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
         attempts: row.get(8)?,
         due_at: row.get::<_, Option<i64>>(9)?.map(from_micros),
         reason: row.get(10)?,
+        is_sample: row.get(11)?,
     })
 }
 
