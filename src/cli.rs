@@ -15,6 +15,7 @@ mod reconcile;
 mod replay;
 mod serve;
 mod status;
+mod sweeps;
 pub mod times;
 
 use std::time::Duration;
@@ -45,6 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         Command::Keys(args) => keys::run(args, &config),
         Command::Handshake(args) => handshake::run(args, &config),
         Command::Status(args) => block_on(status::run(args, &config)),
+        Command::Sweeps(args) => block_on(sweeps::run(args, &config)),
         Command::Events(command) => block_on(events::run(command, &config)),
         Command::Reconcile(args) => block_on(reconcile::run(args, &config)),
         Command::Replay(args) => block_on(replay::run(args, &config)),

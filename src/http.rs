@@ -10,3 +10,4 @@ pub mod listen;
 pub mod private;
 mod problem;
 pub mod public;
+mod sweeps;

@@ -3,23 +3,22 @@
 //! HTTP and the command line ask here and nowhere else, so that they cannot differ. The keys of a question are made
 //! by the very functions that make the keys of a page.
 
+mod ground;
 pub mod listing;
 pub mod status;
+pub mod sweeps;
 
-use std::collections::BTreeMap;
-
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use crate::{
     clock::Clock,
-    derive::{self, Derived, Rules, winner::HardStatuses},
+    derive::{self, Derived, Rules},
+    lookup::ground::Ground,
     model::{
-        entry::Entry,
-        id::DataSourceId,
-        key::{Candidate, Key},
-        verdict::{Answer, Company, Firmness, Match, Verdict},
+        key::Candidate,
+        verdict::{Company, Verdict},
     },
-    store::{EventFilter, Proof, Published, Rows, Store, StoreError, StoredEvent},
+    store::{EventFilter, Rows, Store, StoreError, StoredEvent},
 };
 
 /// What is asked.
@@ -123,158 +122,5 @@ impl<S: Store> Lookup<S> {
                     .to_owned(),
             )),
         }
-    }
-}
-
-/// What all answers of one view rest on.
-struct Ground {
-    now: DateTime<Utc>,
-    max_age: TimeDelta,
-    sources: BTreeMap<DataSourceId, Source>,
-}
-
-struct Source {
-    watermark: Option<DateTime<Utc>>,
-    hard: HardStatuses,
-}
-
-/// A row that a candidate met, and up to when it is proven.
-struct Met {
-    matched: Match,
-    fresh_as_of: Option<DateTime<Utc>>,
-    problem: Option<String>,
-}
-
-impl Ground {
-    fn read(rows: &mut dyn Rows, now: DateTime<Utc>, max_age: TimeDelta) -> Result<Self, StoreError> {
-        let mut sources = BTreeMap::new();
-        for stored in rows.sources()?.into_iter().filter(|stored| stored.retired_at.is_none()) {
-            let hard = serde_json::from_str(&stored.hard).map_err(|_unreadable| StoreError::Corrupt {
-                table: "suppressd_sources",
-                column: "hard",
-                row: stored.id.to_string(),
-            })?;
-            sources.insert(stored.id, Source { watermark: stored.watermark, hard });
-        }
-        Ok(Self { now, max_age, sources })
-    }
-
-    /// Answers by the first candidate whose row is proven; by a row that is not where there is no better one.
-    fn verdict(&self, rows: &mut dyn Rows, candidates: Vec<Candidate>) -> Result<Verdict, StoreError> {
-        let mut doubtful: Option<Met> = None;
-        for candidate in &candidates {
-            let Some(met) = self.meet(rows, &candidate.key)? else { continue };
-            if met.problem.is_none() {
-                return Ok(suppressed(met, candidates));
-            }
-            doubtful.get_or_insert(met);
-        }
-        Ok(match doubtful {
-            Some(met) => Verdict {
-                verdict: Answer::Stale,
-                reason: met.problem.unwrap_or_default(),
-                matched: Some(met.matched),
-                fresh_as_of: met.fresh_as_of,
-                candidates,
-            },
-            None => self.absent(candidates),
-        })
-    }
-
-    fn meet(&self, rows: &mut dyn Rows, key: &Key) -> Result<Option<Met>, StoreError> {
-        Ok(match rows.entry(key)? {
-            None => None,
-            Some(Published::Entry(entry)) => Some(self.own(rows, *entry)?),
-            Some(Published::Foreign { page, status, company_name, expires_at }) => {
-                let expired = expires_at.is_none_or(|at| at <= self.now);
-                let problem = "the row was written by another program and has expired: look into the CRM";
-                Some(Met {
-                    matched: Match {
-                        key: key.clone(),
-                        strength: key.prefix().strength(),
-                        firmness: self.firmness(None, &status),
-                        status,
-                        company_name,
-                        page: page.parse().ok(),
-                        page_url: None,
-                        synced_from: "other".to_owned(),
-                        expires_at,
-                    },
-                    fresh_as_of: None,
-                    problem: expired.then(|| problem.to_owned()),
-                })
-            }
-        })
-    }
-
-    fn own(&self, rows: &mut dyn Rows, entry: Entry) -> Result<Met, StoreError> {
-        let proof = rows.proof(entry.page)?;
-        let watermark = self.sources.get(&entry.metadata.source).and_then(|source| source.watermark);
-        let fresh_as_of = match proof {
-            // A page that answers 404 is contradicted: no sweep proves it.
-            Some(Proof { observed_at, missing_since: Some(_) }) => observed_at,
-            Some(Proof { observed_at, missing_since: None }) => watermark.map_or(observed_at, |at| at.max(observed_at)),
-            None => entry.cached_at,
-        };
-        let problem = if entry.expires_at <= self.now {
-            Some("the row has expired without being confirmed: edit its page, or replay its events, to prove it again")
-        } else if self.now - fresh_as_of > self.max_age {
-            Some(
-                "the row was last proven longer ago than asked for: edit its page, or replay its events, to prove it again",
-            )
-        } else {
-            None
-        };
-        Ok(Met {
-            matched: Match {
-                strength: entry.key.prefix().strength(),
-                firmness: self.firmness(Some(entry.metadata.source), &entry.status),
-                key: entry.key,
-                status: entry.status,
-                company_name: entry.company_name,
-                page: Some(entry.page),
-                page_url: entry.metadata.page_url,
-                synced_from: entry.metadata.synced_from,
-                expires_at: Some(entry.expires_at),
-            },
-            fresh_as_of: Some(fresh_as_of),
-            problem: problem.map(str::to_owned),
-        })
-    }
-
-    /// No row: clear, if a complete sweep of every source is young enough to say so.
-    fn absent(&self, candidates: Vec<Candidate>) -> Verdict {
-        let swept = self.sources.values().map(|source| source.watermark).min().flatten();
-        let (verdict, reason) = match swept {
-            Some(at) if self.now - at <= self.max_age => (Answer::Clear, "no page of the CRM holds any of the keys"),
-            Some(_) => (Answer::Stale, "no row, but the last complete sweep is older than asked for"),
-            None => {
-                (Answer::Stale, "no row, but the whole CRM has never been read, so that nothing proves its absence")
-            }
-        };
-        Verdict { verdict, reason: reason.to_owned(), matched: None, fresh_as_of: swept, candidates }
-    }
-
-    fn firmness(&self, source: Option<DataSourceId>, status: &str) -> Firmness {
-        let is_hard = match source {
-            Some(source) => self.sources.get(&source).is_some_and(|source| source.hard.is_hard(status)),
-            None => self.sources.values().any(|source| source.hard.is_hard(status)),
-        };
-        if is_hard { Firmness::Hard } else { Firmness::Soft }
-    }
-}
-
-fn suppressed(met: Met, candidates: Vec<Candidate>) -> Verdict {
-    let company = met.matched.company_name.as_deref().unwrap_or("a company without a name");
-    let firmness = match met.matched.firmness {
-        Firmness::Hard => "do not touch it",
-        Firmness::Soft => "it is in the pipeline",
-    };
-    Verdict {
-        verdict: Answer::Suppressed,
-        reason: format!("the CRM holds {company} with status {}: {firmness}", met.matched.status),
-        fresh_as_of: met.fresh_as_of,
-        matched: Some(met.matched),
-        candidates,
     }
 }

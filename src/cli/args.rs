@@ -9,7 +9,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueHint};
 use crate::{
     cli::{
         args::{
-            asking::{CheckArgs, KeysArgs, StatusArgs},
+            asking::{CheckArgs, KeysArgs, StatusArgs, SweepsArgs},
             receiving::{EventsCommand, ReplayArgs},
             serving::{DemoArgs, HandshakeArgs, ReconcileArgs, ServeArgs},
         },
@@ -56,6 +56,8 @@ pub enum Command {
     Keys(KeysArgs),
     #[expect(missing_docs, reason = "as above")]
     Status(StatusArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Sweeps(SweepsArgs),
     /// Lists received events, and takes parked ones up again.
     #[command(
         subcommand,

@@ -76,7 +76,7 @@ impl<W: Write> Output<W> {
 #[derive(Debug, Clone)]
 pub struct Table {
     headings: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Vec<(String, Style)>>,
 }
 
 impl Table {
@@ -87,25 +87,37 @@ impl Table {
 
     /// Adds a row, with a cell for each heading.
     pub fn row<C: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = C>) {
-        self.rows.push(cells.into_iter().map(|cell| plain(cell.as_ref()).into_owned()).collect());
+        self.row_styled(cells.into_iter().map(|cell| (cell, Style::new())));
+    }
+
+    /// Adds a row, with a cell for each heading and how it is to look.
+    pub fn row_styled<C: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = (C, Style)>) {
+        self.rows.push(cells.into_iter().map(|(cell, style)| (plain(cell.as_ref()).into_owned(), style)).collect());
     }
 
     fn write(&self, writer: &mut impl Write) -> io::Result<()> {
         let widths: Vec<usize> = (0..self.headings.len())
             .map(|at| {
-                let cells = self.rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
+                let cells = self.rows.iter().filter_map(|row| row.get(at)).map(|(cell, _)| cell.chars().count());
                 cells.chain(self.headings.get(at).map(|heading| heading.len())).max().unwrap_or(0)
             })
             .collect();
-        writeln!(writer, "{STRONG}{}{STRONG:#}", aligned(&self.headings, &widths))?;
-        self.rows.iter().try_for_each(|row| writeln!(writer, "{}", aligned(row, &widths)))
+        let headings: Vec<_> = self.headings.iter().map(|heading| ((*heading).to_owned(), STRONG)).collect();
+        [&headings].into_iter().chain(&self.rows).try_for_each(|row| writeln!(writer, "{}", aligned(row, &widths)))
     }
 }
 
-fn aligned<C: AsRef<str>>(cells: &[C], widths: &[usize]) -> String {
-    let padded: Vec<String> =
-        cells.iter().zip(widths).map(|(cell, width)| format!("{:<width$}", cell.as_ref())).collect();
-    padded.join("  ").trim_end().to_owned()
+fn aligned(cells: &[(String, Style)], widths: &[usize]) -> String {
+    let filled = cells.iter().rposition(|(cell, _)| !cell.is_empty()).map_or(0, |last| last + 1);
+    let padded: Vec<String> = (1..=filled)
+        .zip(cells.iter().zip(widths))
+        .map(|(nth, ((cell, style), width))| {
+            let blanks = if nth == filled { 0 } else { width.saturating_sub(cell.chars().count()) };
+            let style = if cell.is_empty() { Style::new() } else { *style };
+            format!("{style}{cell}{style:#}{:blanks$}", "")
+        })
+        .collect();
+    padded.join("  ")
 }
 
 /// Writes a number with what it counts: «1 event», «3 events».
@@ -135,6 +147,17 @@ mod tests {
         table.row(["name_loc:ü", ""]);
         let text = written(|output| output.table(&table));
         assert_eq!(text, "KEY             STATUS\ndomain:acme.ai  Lost\nname_loc:ü\n");
+    }
+
+    #[test]
+    fn a_style_takes_no_room_and_is_seen_only_on_a_terminal() {
+        let mut table = Table::new(["A", "B", "C"]);
+        table.row_styled([("x", GOOD), ("", BAD), ("z", Style::new())]);
+        assert_eq!(written(|output| output.table(&table)), "A  B  C\nx     z\n");
+        let mut output = Output::new(AutoStream::always(Vec::new()));
+        output.table(&table).unwrap();
+        let coloured = String::from_utf8(output.writer.into_inner()).unwrap();
+        assert!(coloured.ends_with(&format!("\n{GOOD}x{GOOD:#}     z\n")), "{coloured:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `status`: how it stands, on one screen.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::{
     cli::{
@@ -8,16 +8,15 @@ use crate::{
         args::asking::StatusArgs,
         database,
         output::{BAD, GOOD, Output, STRONG, WARNING, counted, plain},
+        sweeps::{drift_told, note, outcome},
         times::{instant, relative},
     },
     clock::Clock,
     config::Config,
     lookup::status::{FilterState, Relevance, Running, Status},
+    model::sweep::SweepState,
     notion::budget::BudgetState,
 };
-
-/// A `serve` says how it stands every five seconds; one that has not for this long is not running.
-const SILENT_AFTER: TimeDelta = TimeDelta::seconds(20);
 
 /// Shows the status.
 pub(super) async fn run(args: &StatusArgs, config: &Config) -> anyhow::Result<ExitStatus> {
@@ -87,18 +86,45 @@ impl<W: std::io::Write> Screen<'_, W> {
                 cache.pages_without_key, cache.pages_missing, cache.keys_contested
             ),
         )?;
-        let sweep = match &status.last_sweep {
-            None => format!("{WARNING}none yet{WARNING:#}: `check` cannot say clear before the first"),
-            Some(sweep) => {
-                let at = sweep.completed_at.or(sweep.started_at).unwrap_or(sweep.asked_at);
-                format!("{}, {}", sweep.outcome.name(), instant(at, self.now))
-            }
-        };
-        self.row("last sweep", &sweep)?;
+        self.sweeps(status)?;
         for source in &status.sources {
             let proven = source.watermark.map(|at| format!("proven {}", instant(at, self.now)));
             let proven = proven.unwrap_or_else(|| format!("{WARNING}never swept{WARNING:#}"));
             self.row("source", &format!("{}, {proven}", source.id))?;
+        }
+        Ok(())
+    }
+
+    fn sweeps(&mut self, status: &Status) -> std::io::Result<()> {
+        let now = self.now;
+        if let Some(sweep) = &status.running_sweep {
+            let serves = status.running.as_ref().is_some_and(|running| running.is_alive(now));
+            let (outcome, style) = outcome(sweep);
+            let told = format!("{}: {style}{outcome}{style:#}, {}", sweep.sweep, plain(&note(sweep, serves)));
+            self.row("sweep", &told)?;
+        }
+        let last = match &status.last_sweep {
+            None => format!("{WARNING}none yet{WARNING:#}: `check` cannot say clear before a complete one"),
+            Some(sweep) => {
+                let (outcome, style) = outcome(sweep);
+                let found = sweep.report.as_ref().map_or_else(
+                    || "its process died".to_owned(),
+                    |report| {
+                        let pages = counted(report.counts.entries_processed, "page");
+                        format!("{pages}, {}", drift_told(&report.drift))
+                    },
+                );
+                let at = instant(sweep.completed_at.or(sweep.started_at).unwrap_or(sweep.asked_at), now);
+                format!("{}: {style}{outcome}{style:#}, {at}: {found}", sweep.sweep)
+            }
+        };
+        self.row("last sweep", &last)?;
+        if status.last_sweep.as_ref().is_some_and(|sweep| sweep.outcome != SweepState::Complete || sweep.dry_run) {
+            let complete = match status.last_complete_sweep_at {
+                None => format!("{WARNING}no sweep yet{WARNING:#}: `suppressd reconcile` runs one"),
+                Some(at) => instant(at, now),
+            };
+            self.row("complete", &complete)?;
         }
         Ok(())
     }
@@ -109,7 +135,7 @@ impl<W: std::io::Write> Screen<'_, W> {
         if running.stopped {
             return self.row("serve", &format!("stopped {heard}"));
         }
-        if self.now - running.at > SILENT_AFTER {
+        if !running.is_alive(self.now) {
             return self.row("serve", &format!("{WARNING}not running{WARNING:#}, last heard of {heard}"));
         }
         self.row("serve", &format!("{GOOD}running{GOOD:#} as process {}, heard of {heard}", running.pid))?;

@@ -30,15 +30,21 @@ pub fn instant(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
 /// Writes how long ago an instant was, or how far off it is, in its largest whole unit.
 pub fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (now - at).num_seconds();
-    let (number, unit) = match seconds.unsigned_abs() {
-        0 => return "just now".to_owned(),
-        count @ 1..60 => (count, "second"),
-        count @ 60..3600 => (count / 60, "minute"),
-        count @ 3600..86_400 => (count / 3600, "hour"),
-        count => (count / 86_400, "day"),
-    };
-    let span = counted(number, unit);
-    if seconds > 0 { format!("{span} ago") } else { format!("in {span}") }
+    match seconds {
+        0 => "just now".to_owned(),
+        1.. => format!("{} ago", span(seconds.unsigned_abs())),
+        _ => format!("in {}", span(seconds.unsigned_abs())),
+    }
+}
+
+/// Writes so many seconds in their largest whole unit.
+pub fn span(seconds: u64) -> String {
+    match seconds {
+        count @ ..60 => counted(count, "second"),
+        count @ 60..3600 => counted(count / 60, "minute"),
+        count @ 3600..86_400 => counted(count / 3600, "hour"),
+        count => counted(count / 86_400, "day"),
+    }
 }
 
 #[cfg(test)]

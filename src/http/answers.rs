@@ -3,8 +3,16 @@
 use serde::Serialize;
 
 use crate::{
-    lookup::{Lookup, LookupError, Question, status::Status},
-    model::verdict::Verdict,
+    lookup::{
+        Lookup, LookupError, Question,
+        listing::{ListedDrift, ListedSweep},
+        status::Status,
+        sweeps::Asked,
+    },
+    model::{
+        sweep::{SweepId, SweepOrder},
+        verdict::Verdict,
+    },
     store::{EventFilter, Store, StoreError, StoredEvent},
 };
 
@@ -28,6 +36,16 @@ pub trait Answers: Clone + Send + Sync + 'static {
         filter: EventFilter,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<StoredEvent>, StoreError>> + Send;
+
+    /// Lists sweeps, newest first.
+    fn sweeps(&self, limit: u32) -> impl Future<Output = Result<Vec<ListedSweep>, StoreError>> + Send;
+
+    /// Returns a sweep with some of the differences that it found.
+    fn drift(&self, sweep: SweepId, limit: u32)
+    -> impl Future<Output = Result<Option<ListedDrift>, StoreError>> + Send;
+
+    /// Asks for a sweep.
+    fn ask_sweep(&self, order: SweepOrder) -> impl Future<Output = Result<Asked, StoreError>> + Send;
 }
 
 /// Why a question has no answer.
@@ -81,5 +99,17 @@ impl<S: Store> Answers for Lookup<S> {
 
     async fn events(&self, filter: EventFilter, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
         Self::events(self, filter, limit).await
+    }
+
+    async fn sweeps(&self, limit: u32) -> Result<Vec<ListedSweep>, StoreError> {
+        Self::sweeps(self, limit).await
+    }
+
+    async fn drift(&self, sweep: SweepId, limit: u32) -> Result<Option<ListedDrift>, StoreError> {
+        Self::drift(self, sweep, limit).await
+    }
+
+    async fn ask_sweep(&self, order: SweepOrder) -> Result<Asked, StoreError> {
+        Self::ask_sweep(self, order).await
     }
 }

@@ -12,7 +12,7 @@ use axum::{
         Path, Query, Request, State,
         rejection::{PathRejection, QueryRejection},
     },
-    http::{HeaderMap, StatusCode, header, uri::Authority},
+    http::{HeaderMap, StatusCode, Uri, header, uri::Authority},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
     routing::{get, post},
@@ -29,6 +29,7 @@ use crate::{
         answers::{Answered, Answers, NoAnswer},
         body::Bodies,
         problem::{Problem, problem},
+        sweeps,
     },
     lifecycle::health::{Health, PartReport},
     lookup::{Question, listing::ListedEvent},
@@ -51,7 +52,8 @@ pub fn router<A: Answers>(answers: A, health: Health, bodies: Bodies, token: Opt
         .route("/v1/check", post(check::<A>))
         .route("/v1/status", get(status::<A>))
         .route("/v1/events", get(events::<A>))
-        .with_state(Private { answers, bodies })
+        .with_state(Private { answers: answers.clone(), bodies: bodies.clone() })
+        .merge(sweeps::routes(answers, bodies))
         .route("/readyz", get(readyz).with_state(health))
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async || problem(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method"))
@@ -102,22 +104,21 @@ async fn check<A: Answers>(State(private): State<Private<A>>, body: Body) -> Res
 
 fn asked(body: &[u8]) -> Result<Asked, Problem> {
     if !body.trim_ascii_start().starts_with(b"[") {
-        return serde_json::from_slice(body).map(Asked::One).map_err(|error| unreadable("the company", &error));
+        return serde_json::from_slice(body)
+            .map(Asked::One)
+            .map_err(|error| Problem::unreadable("the company", &error));
     }
     // The list is counted before its members are read: a member is much larger in memory than `{}` is in text.
-    let members: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| unreadable("the list", &error))?;
+    let members: Vec<&RawValue> =
+        serde_json::from_slice(body).map_err(|error| Problem::unreadable("the list", &error))?;
     if members.len() > COMPANIES_MAX {
         let detail = format!("{} companies at once, at most {COMPANIES_MAX}", members.len());
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     let read = |(at, member): (usize, &RawValue)| {
-        serde_json::from_str(member.get()).map_err(|error| unreadable(&format!("company {}", at + 1), &error))
+        serde_json::from_str(member.get()).map_err(|error| Problem::unreadable(&format!("company {}", at + 1), &error))
     };
     members.into_iter().enumerate().map(read).collect::<Result<_, _>>().map(Asked::Several)
-}
-
-fn unreadable(what: &str, error: &serde_json::Error) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, format!("{what} cannot be read: {error}"))
 }
 
 async fn status<A: Answers>(State(private): State<Private<A>>) -> Result<Json<A::Status>, Problem> {
@@ -196,6 +197,9 @@ async fn admit(State(token): State<Option<Arc<SecretString>>>, request: Request,
         None if !is_local(request.headers()) => {
             problem(StatusCode::FORBIDDEN, "without a bearer token only localhost and IP addresses are taken as host")
         }
+        None if is_from_elsewhere(request.headers()) => {
+            problem(StatusCode::FORBIDDEN, "without a bearer token no page of another site may ask")
+        }
         _ => next.run(request).await,
     }
 }
@@ -216,9 +220,25 @@ fn bears(headers: &HeaderMap, token: &SecretString) -> bool {
 /// name resolve to this machine, and would read the answers: its name gives it away.
 fn is_local(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else { return true };
-    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+    let authority = Authority::try_from(host.as_bytes());
+    authority.is_ok_and(|host| is_named_localhost(&host) || address(&host).is_some())
+}
+
+/// Says whether a page of another site sent the request: browsers send what a page tells them to, wherever it goes, and
+/// name the site.
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let origin = Uri::try_from(origin.as_bytes()).ok();
+    let is_ours = |site: &Authority| is_named_localhost(site) || address(site).is_some_and(|ip| ip.is_loopback());
+    !origin.as_ref().and_then(Uri::authority).is_some_and(is_ours)
+}
+
+fn is_named_localhost(authority: &Authority) -> bool {
+    authority.host().eq_ignore_ascii_case("localhost")
+}
+
+fn address(authority: &Authority) -> Option<IpAddr> {
+    authority.host().trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 #[cfg(test)]
@@ -236,8 +256,17 @@ mod tests {
             listen::{Limits, Listener},
         },
         lifecycle::Lifecycle,
+        lookup::{
+            listing::{ListedDrift, ListedSweep},
+            sweeps::Asked,
+        },
         metrics::Metrics,
-        model::{entry::Door, event::Subject, verdict::Answer},
+        model::{
+            entry::Door,
+            event::Subject,
+            sweep::{SweepId, SweepOrder},
+            verdict::Answer,
+        },
         store::{Seq, StoredEvent},
     };
 
@@ -291,6 +320,18 @@ mod tests {
                 reason: None,
                 is_sample: false,
             }])
+        }
+
+        async fn sweeps(&self, _limit: u32) -> Result<Vec<ListedSweep>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        async fn drift(&self, _sweep: SweepId, _limit: u32) -> Result<Option<ListedDrift>, StoreError> {
+            Ok(None)
+        }
+
+        async fn ask_sweep(&self, _order: SweepOrder) -> Result<Asked, StoreError> {
+            Ok(Asked::TooMany)
         }
     }
 
@@ -417,7 +458,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_token_a_foreign_host_name_is_refused() {
+    async fn without_a_token_a_foreign_host_name_and_a_foreign_site_are_refused() {
         let open = serve(None).await;
         for (host, status) in [
             ("evil.example", 403),
@@ -429,6 +470,17 @@ mod tests {
             ("[::1]:8081", 200),
         ] {
             assert_eq!(answer(open.get("/v1/status").header("Host", host)).await.0, status, "{host}");
+        }
+        for (site, status) in [
+            ("https://evil.example", 403),
+            ("http://203.0.113.7", 403),
+            ("null", 403),
+            ("http://localhost:3000", 503),
+            ("http://127.0.0.1:8081", 503),
+            ("http://[::1]:8081", 503),
+        ] {
+            let ask = open.client.post(format!("{}/v1/reconcile", open.base)).header("Origin", site);
+            assert_eq!(answer(ask).await.0, status, "{site}");
         }
         let guarded = serve(Some("the-token")).await;
         let request = guarded.get("/v1/status").bearer_auth("the-token").header("Host", "suppressd.internal");

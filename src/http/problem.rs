@@ -22,6 +22,11 @@ impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into() }
     }
+
+    /// Makes the problem of a body that is not what it should be.
+    pub(crate) fn unreadable(what: &str, error: &serde_json::Error) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, format!("{what} cannot be read: {error}"))
+    }
 }
 
 /// Answers with a problem.

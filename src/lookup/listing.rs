@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
-    model::sweep::{SweepProgress, SweepReport, SweepState},
+    model::sweep::{Drift, SweepProgress, SweepReport, SweepState},
     store::{StoredEvent, StoredSweep},
 };
 
@@ -71,6 +71,25 @@ pub struct ListedSweep {
     pub progress: Option<SweepProgress>,
     /// What came of it; nothing where its process died.
     pub report: Option<SweepReport>,
+}
+
+impl ListedSweep {
+    /// Returns whether its process died before it could say what came of it.
+    pub const fn died(&self) -> bool {
+        self.outcome.is_over() && self.report.is_none()
+    }
+}
+
+/// A sweep with the differences that it found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ListedDrift {
+    /// The sweep.
+    #[serde(flatten)]
+    pub sweep: ListedSweep,
+    /// How many differences it found.
+    pub differences_total: u64,
+    /// They, by page, as far as they were asked for.
+    pub differences: Vec<Drift>,
 }
 
 impl From<StoredSweep> for ListedSweep {

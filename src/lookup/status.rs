@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    lookup::{Lookup, listing::ListedSweep},
-    model::id::DataSourceId,
+    lookup::{Lookup, listing::ListedSweep, sweeps::OPEN_MAX},
+    model::{id::DataSourceId, sweep::SweepState},
     sources::filter::{self, Stands},
-    store::{CacheTally, EventState, Store, StoreError, Tally},
+    store::{CacheTally, EventState, Rows, Store, StoreError, StoredSweep, Tally},
 };
 
 /// The fact under which a running `serve` says how it is.
 pub const RUNNING: &str = "running";
+
+/// A `serve` says how it stands every five seconds; one that has not for this long is not running.
+const SILENT_AFTER: TimeDelta = TimeDelta::seconds(20);
 
 /// How it stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,9 +33,11 @@ pub struct Status {
     pub cache: Cache,
     /// Each source.
     pub sources: Vec<Source>,
-    /// The last sweep; `None` where there never was one.
+    /// The sweep that runs, or else the one that waits to; `None` where there is neither.
+    pub running_sweep: Option<ListedSweep>,
+    /// The last sweep that ended, however it did; `None` where none ever has.
     pub last_sweep: Option<ListedSweep>,
-    /// When the last complete sweep began.
+    /// When the last complete sweep began that was no dry run.
     pub last_complete_sweep_at: Option<DateTime<Utc>>,
 }
 
@@ -54,6 +59,13 @@ pub struct Running {
     pub budgets: Vec<serde_json::Value>,
     /// What is wrong with its parts, by their names; empty where all is well.
     pub problems: BTreeMap<String, String>,
+}
+
+impl Running {
+    /// Returns whether it still runs, as far as it was heard of.
+    pub fn is_alive(&self, now: DateTime<Utc>) -> bool {
+        !self.stopped && now - self.at <= SILENT_AFTER
+    }
 }
 
 /// The inbox in figures.
@@ -125,6 +137,11 @@ pub struct Source {
 }
 
 impl<S: Store> Lookup<S> {
+    /// Returns what a running `serve` last said of itself; `None` where none ever ran.
+    pub async fn running(&self) -> Result<Option<Running>, StoreError> {
+        self.store().read(running).await
+    }
+
     /// Says how it stands.
     pub async fn status(&self) -> Result<Status, StoreError> {
         let at = self.clock.now();
@@ -136,7 +153,7 @@ impl<S: Store> Lookup<S> {
                 standing.retain(|id, _| stored.iter().any(|source| source.id == *id));
                 Ok(Status {
                     at,
-                    running: rows.fact(RUNNING)?.and_then(|json| serde_json::from_str(&json).ok()),
+                    running: running(rows)?,
                     relevance: relevance(&standing, &tally),
                     events: events(tally, at),
                     cache: cache(rows.cache_tally(at)?),
@@ -148,12 +165,23 @@ impl<S: Store> Lookup<S> {
                             watermark: source.watermark,
                         })
                         .collect(),
-                    last_sweep: rows.sweeps(1)?.pop().map(ListedSweep::from),
+                    running_sweep: running_sweep(rows.open_sweeps(OPEN_MAX)?),
+                    last_sweep: rows.last_sweep()?.map(ListedSweep::from),
                     last_complete_sweep_at: rows.last_complete_sweep()?,
                 })
             })
             .await
     }
+}
+
+fn running(rows: &mut dyn Rows) -> Result<Option<Running>, StoreError> {
+    Ok(rows.fact(RUNNING)?.and_then(|json| serde_json::from_str(&json).ok()))
+}
+
+fn running_sweep(open: Vec<StoredSweep>) -> Option<ListedSweep> {
+    // It was asked for first, so that it began first.
+    let running = open.iter().position(|sweep| sweep.state == SweepState::Running).unwrap_or(0);
+    open.into_iter().nth(running).map(ListedSweep::from)
 }
 
 fn events(tally: Tally, at: DateTime<Utc>) -> Events {

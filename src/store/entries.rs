@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     model::{
         entry::{CachedPage, Change, Claim, Entry},
-        id::PageId,
+        id::{DataSourceId, PageId},
         key::{Candidate, Key},
     },
     store::StoreError,
@@ -15,9 +15,6 @@ use crate::{
 pub trait CacheRows {
     /// Returns a page as it was last applied.
     fn page(&mut self, id: PageId) -> Result<Option<CachedPage>, StoreError>;
-
-    /// Returns when a page was last seen, and nothing else of it: a lookup asks this for every key that it meets.
-    fn proof(&mut self, id: PageId) -> Result<Option<Proof>, StoreError>;
 
     /// Inserts or replaces a page.
     fn put_page(&mut self, page: &CachedPage) -> Result<(), StoreError>;
@@ -37,6 +34,9 @@ pub trait CacheRows {
     /// Returns the published row of a key, whoever wrote it.
     fn entry(&mut self, key: &Key) -> Result<Option<Published>, StoreError>;
 
+    /// Returns of the published row of a key, and of its page, what an answer rests on: all of it with one question.
+    fn held(&mut self, key: &Key) -> Result<Option<Held>, StoreError>;
+
     /// Publishes an entry.
     fn put_entry(&mut self, entry: &Entry) -> Result<(), StoreError>;
 
@@ -51,6 +51,36 @@ pub trait CacheRows {
 
     /// Counts what the cache holds.
     fn cache_tally(&mut self, now: DateTime<Utc>) -> Result<CacheTally, StoreError>;
+}
+
+/// A row of the published table as an answer needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The page that it names, if that can be read.
+    pub page: Option<PageId>,
+    /// The status that it gives.
+    pub status: String,
+    /// The name that it gives.
+    pub company_name: Option<String>,
+    /// When it expires, if that can be read.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// What stands behind it; `None` where it does not read as an entry: somebody else wrote it, or wrote over it.
+    pub backing: Option<Backing>,
+}
+
+/// What stands behind an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backing {
+    /// The data source.
+    pub source: DataSourceId,
+    /// Which door brought the news.
+    pub synced_from: String,
+    /// The page's address.
+    pub page_url: Option<String>,
+    /// When the row was last confirmed in writing.
+    pub cached_at: DateTime<Utc>,
+    /// When its page was last seen; `None` where the cache does not know the page.
+    pub proof: Option<Proof>,
 }
 
 /// When a page was last seen, or missed.

@@ -1,6 +1,7 @@
 //! The store on SQLite, embedded: one connection writes, a few read.
 
 mod events;
+mod held;
 mod open;
 mod rows;
 mod skips;

@@ -25,6 +25,12 @@ pub trait SweepRows {
     /// Lists sweeps, newest first.
     fn sweeps(&mut self, limit: u32) -> Result<Vec<StoredSweep>, StoreError>;
 
+    /// Lists the sweeps that are asked for or run, in the order in which they were asked for.
+    fn open_sweeps(&mut self, limit: u32) -> Result<Vec<StoredSweep>, StoreError>;
+
+    /// Returns the last sweep that ended, however it did.
+    fn last_sweep(&mut self) -> Result<Option<StoredSweep>, StoreError>;
+
     /// Returns when the last complete sweep began that was no dry run.
     fn last_complete_sweep(&mut self) -> Result<Option<DateTime<Utc>>, StoreError>;
 

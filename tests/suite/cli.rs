@@ -43,18 +43,18 @@ fn check_answers_suppressed_from_the_cache_alone() {
 #[test]
 fn check_says_clear_only_after_a_complete_sweep_that_is_young_enough() {
     let program = Program::with_fixtures();
-    check(&program, &["acme.ai"])
-        .code(3)
-        .stdout("acme.ai: stale: no row, but the whole CRM has never been read, so that nothing proves its absence\n");
+    check(&program, &["acme.ai"]).code(3).stdout(
+        "acme.ai: stale: no row, and no complete sweep yet that would prove its absence: run `suppressd reconcile`\n",
+    );
 
     swept(&program, Duration::from_mins(30));
     check(&program, &["acme.ai"])
         .code(1)
         .stdout(starts_with("acme.ai: clear: no page of the CRM holds any of the keys\n  proven  20"))
         .stdout(contains("UTC, 30 minutes ago\n"));
-    check(&program, &["acme.ai", "--max-age", "29m"])
-        .code(3)
-        .stdout(starts_with("acme.ai: stale: no row, but the last complete sweep is older than asked for\n"));
+    check(&program, &["acme.ai", "--max-age", "29m"]).code(3).stdout(starts_with(
+        "acme.ai: stale: no row, but the last complete sweep is older than asked for: run `suppressd reconcile`\n",
+    ));
     check(&program, &["acme.ai", "--max-age", "1h"]).code(1);
     check(&program, &["acme.ai", "--max-age", "soon"]).code(2).stderr(contains("such as 90s, 15m, 24h or 7d"));
 
@@ -164,6 +164,7 @@ fn without_a_database_every_question_tells_the_next_step_and_makes_none() {
         &["check", "acme.ai"][..],
         &["status"],
         &["status", "--json"],
+        &["sweeps"],
         &["events", "list"],
         &["events", "retry", "--all"],
     ] {
@@ -231,7 +232,7 @@ fn status_fits_one_screen() {
         "filter      on, 0 events looked at as a sample\n",
         "rows        26 (0 expired, 0 by other programs), from 18 pages\n",
         "pages       1 without a key, 0 that Notion no longer shows, 3 keys claimed more than once\n",
-        "last sweep  none yet: `check` cannot say clear before the first\n",
+        "last sweep  none yet: `check` cannot say clear before a complete one\n",
         "source      a87bf59b-0905-40be-b3d3-21c79ce97349, never swept\n",
     ] {
         assert!(said.out.contains(line), "{line}{said:?}");
@@ -243,7 +244,17 @@ fn status_fits_one_screen() {
     let json = program.run(&["status", "--json"]).json();
     assert_eq!(
         names(&json),
-        ["at", "cache", "events", "last_complete_sweep_at", "last_sweep", "relevance", "running", "sources"]
+        [
+            "at",
+            "cache",
+            "events",
+            "last_complete_sweep_at",
+            "last_sweep",
+            "relevance",
+            "running",
+            "running_sweep",
+            "sources"
+        ]
     );
     assert_eq!((&json["running"], &json["last_sweep"]), (&Json::Null, &Json::Null));
     assert_eq!(json["events"]["by_state"]["settled"], 35);
@@ -388,6 +399,7 @@ fn every_command_has_help_with_an_example() {
         "check",
         "keys",
         "status",
+        "sweeps",
         "events",
         "events list",
         "events retry",
@@ -420,6 +432,8 @@ fn what_is_not_known_is_refused() {
             "possible values: waiting, settled, parked, ignored, skipped, unreadable",
         ),
         (&["events", "retry"], "<EVENT_ID>"),
+        (&["sweeps", "--limit", "0"], "0 is not in 1..=10000"),
+        (&["sweeps", "--drift", "last"], "invalid value 'last'"),
         (&["--config", "nowhere.toml", "status"], "nowhere.toml"),
     ] {
         program.run(words).fails_with(told);

@@ -189,7 +189,7 @@ async fn an_unknown_key_is_stale_while_no_sweep_has_proven_that_it_is_not_there(
         let (status, verdict) = world.ask(&format!("/v1/suppression/{key}")).await;
         assert_eq!((status, &verdict["verdict"]), (StatusCode::OK, &json!("stale")), "{key}: {verdict}");
         assert_eq!((&verdict["matched"], &verdict["fresh_as_of"]), (&Json::Null, &Json::Null));
-        assert!(verdict["reason"].as_str().unwrap().contains("never been read"), "{verdict}");
+        assert!(verdict["reason"].as_str().unwrap().contains("no complete sweep yet"), "{verdict}");
     }
     let (_, verdict) = world.ask("/v1/suppression/m%C3%BCller.de").await;
     let keys: Vec<_> =
@@ -227,7 +227,15 @@ async fn companies_are_checked_one_by_one_or_many_at_once() {
 async fn where_a_bearer_token_is_configured_nothing_is_answered_without_it() {
     const TOKEN: &str = "the-admin-token";
     let world = World::with(Settings::default(), &[("SUPPRESSD_ADMIN_TOKEN", TOKEN)]).await;
-    for path in ["/readyz", "/v1/status", "/v1/events", "/v1/suppression/domain:acme.com", "/nothing"] {
+    for path in [
+        "/readyz",
+        "/v1/status",
+        "/v1/events",
+        "/v1/sweeps",
+        "/v1/sweeps/1",
+        "/v1/suppression/domain:acme.com",
+        "/nothing",
+    ] {
         for given in [None, Some("Bearer wrong"), Some("the-admin-token"), Some("Basic the-admin-token")] {
             let mut request = world.http.get(world.private_url(path));
             if let Some(given) = given {
@@ -240,6 +248,7 @@ async fn where_a_bearer_token_is_configured_nothing_is_answered_without_it() {
         assert_ne!(world.ask(path).await.0, StatusCode::UNAUTHORIZED, "{path}");
     }
     assert_eq!(check(&world, &json!({"domain": "acme.com"})).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(answer(world.http.post(world.private_url("/v1/reconcile"))).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(world.http.get(world.private_url("/healthz")).send().await.unwrap().status(), StatusCode::OK);
     // The public door does not know it: Notion signs, and bears nothing.
     let page = world.workspace().create(company("Acme").website("acme.com"));

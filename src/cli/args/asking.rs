@@ -1,4 +1,4 @@
-//! Arguments of the commands that ask the cache: `check`, `keys`, `status`.
+//! Arguments of the commands that ask the cache: `check`, `keys`, `status`, `sweeps`.
 
 use std::time::Duration;
 
@@ -62,8 +62,8 @@ pub struct KeysArgs {
 
 /// Shows how fresh the cache is, and what waits.
 ///
-/// Tells of each source up to when it is proven, of the inbox what waits and what is parked, and of the cache how much
-/// it holds. Reads the database alone, also while `serve` runs.
+/// Tells of each source up to when it is proven, of the last sweep what it found, of the inbox what waits and what is
+/// parked, and of the cache how much it holds. Reads the database alone, also while `serve` runs.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -71,6 +71,46 @@ Examples:
   suppressd --db-path signals.db status --json")]
 pub struct StatusArgs {
     /// Answer with one object of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Lists past sweeps, newest first, with what came of each.
+///
+/// A difference is a row that was not as its page when the sweep came to it. That no event had told it means: without
+/// the sweep nobody would have known. Reads the database alone, also while `serve` runs.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Outcomes:
+  asked     it waits for `serve`, which does the work
+  running   it goes on, or its process died
+  complete  it has seen everything: rows are proven, and expired ones are gone
+  partial   it applied what it saw, and removed nothing: something was not to be had
+  failed    it has seen nothing, or its process died
+
+Differences:
+  missing_row      the page had no row, or not this one
+  stale_row        a row said something else than its page
+  should_have_gone a row stood for a page that is in the trash or elsewhere
+  key_changed      the page holds other keys than its rows
+
+What became of the event that should have told it:
+  never, late               none came, or only after the sweep had found it
+  waiting, parked, skipped  one was here, and its page had not been looked at
+  settled                   one was here and its page looked at; Notion showed something else then
+
+Examples:
+  suppressd sweeps
+  suppressd sweeps --limit 100 --json
+  suppressd sweeps --drift 12")]
+pub struct SweepsArgs {
+    /// List the differences that this sweep found.
+    #[arg(long, value_name = "SWEEP")]
+    pub drift: Option<i64>,
+    /// At most this many [default: 20 sweeps, or 1000 differences].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: Option<u32>,
+    /// Answer with one object of JSON a sweep, or a difference.
     #[arg(long)]
     pub json: bool,
 }

@@ -12,10 +12,11 @@ use crate::{
         page::View,
     },
     store::{
-        CacheRows, CacheTally, Proof, Published, StoreError,
+        CacheRows, CacheTally, Held, Published, StoreError,
         sqlite::{
             SqliteRows,
             events::parsed,
+            held,
             time::{from_isoformat, from_micros, isoformat, micros},
             unavailable,
         },
@@ -29,15 +30,6 @@ impl CacheRows for SqliteRows<'_> {
     fn page(&mut self, id: PageId) -> Result<Option<CachedPage>, StoreError> {
         self.one(&format!("SELECT {PAGE} FROM suppressd_pages AS page WHERE page_id = ?1"), [id.to_string()], |row| {
             page(row, 0)
-        })
-    }
-
-    fn proof(&mut self, id: PageId) -> Result<Option<Proof>, StoreError> {
-        self.one("SELECT observed_at, missing_since FROM suppressd_pages WHERE page_id = ?1", [id.to_string()], |row| {
-            Ok(Proof {
-                observed_at: from_micros(row.get(0)?),
-                missing_since: row.get::<_, Option<i64>>(1)?.map(from_micros),
-            })
         })
     }
 
@@ -113,6 +105,10 @@ impl CacheRows for SqliteRows<'_> {
             [key.as_str()],
             |row| published(row, key),
         )
+    }
+
+    fn held(&mut self, key: &Key) -> Result<Option<Held>, StoreError> {
+        self.one(held::HELD, [key.as_str()], held::held)
     }
 
     fn put_entry(&mut self, entry: &Entry) -> Result<(), StoreError> {

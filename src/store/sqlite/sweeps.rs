@@ -62,6 +62,15 @@ impl SweepRows for SqliteRows<'_> {
         self.list(&format!("{SWEEP} ORDER BY sweep DESC LIMIT ?1"), [limit], sweep)
     }
 
+    fn open_sweeps(&mut self, limit: u32) -> Result<Vec<StoredSweep>, StoreError> {
+        self.list(&format!("{SWEEP} WHERE state IN ('asked', 'running') ORDER BY sweep LIMIT ?1"), [limit], sweep)
+    }
+
+    fn last_sweep(&mut self) -> Result<Option<StoredSweep>, StoreError> {
+        let over = "state IN ('complete', 'partial', 'failed')";
+        self.one(&format!("{SWEEP} WHERE {over} ORDER BY sweep DESC LIMIT 1"), [], sweep)
+    }
+
     fn last_complete_sweep(&mut self) -> Result<Option<DateTime<Utc>>, StoreError> {
         let last = self.one(
             "SELECT started_at FROM suppressd_sweeps WHERE state = 'complete' AND NOT dry_run ORDER BY sweep DESC LIMIT 1",

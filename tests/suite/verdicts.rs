@@ -1,0 +1,226 @@
+//! What a lookup says of rows and of keys without one: on which proof, and which way leads out where there is none.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use suppressd::{
+    cache::{Cache, CacheSettings},
+    clock::Clock,
+    derive::{Rules, winner::HardStatuses},
+    lookup::{Lookup, LookupSettings, Question},
+    model::{
+        entry::{Cause, Door, Standing},
+        id::DataSourceId,
+        page::{Role, Value, Values, View},
+        sighting::{Absence, Sighting},
+        verdict::{Answer, Firmness, Verdict},
+    },
+    store::{Rows, Store as _, StoreError, StoredSource, sqlite::SqliteStore},
+};
+use tempfile::TempDir;
+
+use crate::{
+    pipeline::connect,
+    stage::{OTHER_SOURCE, SOURCE, page_id, start},
+};
+
+const TTL: TimeDelta = TimeDelta::days(7);
+const HOUR: TimeDelta = TimeDelta::hours(1);
+
+/// A cache that knows one company, `acme.com`, seen live at the start, and two sources that were never swept.
+struct World {
+    folder: TempDir,
+    store: SqliteStore,
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("cache.db"), 100, start()).unwrap();
+        let world = Self { folder, store };
+        for id in [SOURCE, OTHER_SOURCE] {
+            let source = StoredSource {
+                id,
+                schema: "{}".to_owned(),
+                mapping: "{}".to_owned(),
+                hard: serde_json::to_string(&HardStatuses::default()).unwrap(),
+                resolved_at: start(),
+                watermark: None,
+                retired_at: None,
+            };
+            world.rows(move |rows| rows.put_source(&source)).await;
+        }
+        world.see(start()).await;
+        world
+    }
+
+    async fn rows<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn Rows) -> Result<T, StoreError> + Send + 'static,
+    ) -> T {
+        self.store.write(work).await.unwrap()
+    }
+
+    /// The company's page is seen live.
+    async fn see(&self, at: DateTime<Utc>) {
+        let mut values = Values::default();
+        for (role, text) in [(Role::CompanyName, "Acme"), (Role::Website, "acme.com"), (Role::Status, "Passed")] {
+            values.set(role, Value::text(text));
+        }
+        let sighting = Sighting {
+            page: page_id(1),
+            source: SOURCE,
+            standing: Standing::Listed,
+            last_edited_time: start(),
+            observed_at: at,
+            view: View::Page,
+            url: Some("https://app.notion.com/p/acme".to_owned()),
+            values,
+        };
+        let cause = Cause { door: Door::Webhook, id: "e".to_owned() };
+        self.rows(move |rows| cache().apply(rows, &sighting, &cause, at)).await;
+    }
+
+    /// A sweep proves a source up to an instant.
+    async fn swept(&self, source: DataSourceId, at: DateTime<Utc>) {
+        self.rows(move |rows| rows.set_watermark(source, at)).await;
+    }
+
+    fn sql(&self, sql: &str) {
+        connect(&self.folder.path().join("cache.db")).execute_batch(sql).unwrap();
+    }
+
+    /// Asks at that time for a proof not older than the TTL.
+    async fn ask(&self, key: &str, at: DateTime<Utc>) -> Verdict {
+        let settings = LookupSettings { max_age: TTL, rules: Rules::default() };
+        let lookup = Lookup::new(self.store.clone(), Clock::following_tokio(at), settings);
+        lookup.answer(vec![Question::Text(key.to_owned())], None).await.unwrap().remove(0).unwrap()
+    }
+
+    /// Checks an answer, with a part of its reason, and up to when it is proven.
+    async fn says(&self, key: &str, at: DateTime<Utc>, answer: Answer, why: (&str, Option<DateTime<Utc>>)) {
+        let (reason, fresh) = why;
+        let verdict = self.ask(key, at).await;
+        assert_eq!((verdict.verdict, verdict.fresh_as_of), (answer, fresh), "{key} at {at}: {verdict:?}");
+        assert!(verdict.reason.contains(reason), "{key} at {at}: {verdict:?}");
+        let names_the_way_out = verdict.reason.ends_with("run `suppressd reconcile`");
+        assert_eq!(names_the_way_out, answer == Answer::Stale, "{verdict:?}");
+    }
+}
+
+fn cache() -> Cache {
+    let cache = Cache::new(CacheSettings { ttl: TTL, index_lag: TimeDelta::seconds(60), rules: Rules::default() });
+    cache.learn(SOURCE, HardStatuses::default());
+    cache
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_is_proven_by_its_page_or_by_a_sweep_whichever_is_later() {
+    let world = World::new().await;
+    world.says("acme.com", start(), Answer::Suppressed, ("holds Acme", Some(start()))).await;
+    world.says("acme.com", start() + TTL, Answer::Stale, ("has expired without", Some(start()))).await;
+
+    world.swept(SOURCE, start() + HOUR).await;
+    world.says("acme.com", start() + HOUR * 2, Answer::Suppressed, ("Passed", Some(start() + HOUR))).await;
+    world.see(start() + HOUR * 5).await;
+    world.says("acme.com", start() + HOUR * 5, Answer::Suppressed, ("Passed", Some(start() + HOUR * 5))).await;
+
+    // Nobody could be asked for so long that the row was made to count for longer.
+    world.sql("UPDATE suppression_cache SET expires_at = '2026-01-20T12:00:00.000000+00:00'");
+    let late = start() + TTL + HOUR * 6;
+    world.says("acme.com", late, Answer::Stale, ("longer ago than asked for", Some(start() + HOUR * 5))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_answers_404_is_proven_by_no_sweep() {
+    let world = World::new().await;
+    let absence = Absence { page: page_id(1), observed_at: start() + HOUR };
+    world.rows(move |rows| cache().miss(rows, absence, start() + HOUR)).await;
+    world.swept(SOURCE, start() + HOUR * 9).await;
+    world.says("acme.com", start() + HOUR * 9, Answer::Suppressed, ("Acme", Some(start()))).await;
+    world.sql("UPDATE suppression_cache SET expires_at = '2026-01-20T12:00:00.000000+00:00'");
+    world.says("acme.com", start() + TTL + HOUR, Answer::Stale, ("answers 404 for its page", Some(start()))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_without_a_row_is_clear_once_every_source_was_swept() {
+    let world = World::new().await;
+    world.says("nobody.com", start(), Answer::Stale, ("no complete sweep yet", None)).await;
+    world.swept(SOURCE, start()).await;
+    world.says("nobody.com", start(), Answer::Stale, ("no complete sweep yet", None)).await;
+    world.swept(OTHER_SOURCE, start() + HOUR).await;
+    world.says("nobody.com", start() + HOUR, Answer::Clear, ("no page of the CRM", Some(start()))).await;
+    world.says("nobody.com", start() + TTL, Answer::Clear, ("no page of the CRM", Some(start()))).await;
+    let late = start() + TTL + HOUR;
+    world.says("nobody.com", late, Answer::Stale, ("older than asked for", Some(start()))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_left_the_settings_does_not_count() {
+    let world = World::new().await;
+    world.swept(SOURCE, start()).await;
+    world.rows(|rows| rows.retire_sources(&[SOURCE], start())).await;
+    world.says("nobody.com", start(), Answer::Clear, ("no page of the CRM", Some(start()))).await;
+    world.rows(|rows| rows.retire_sources(&[OTHER_SOURCE], start())).await;
+    world.says("nobody.com", start(), Answer::Stale, ("no complete sweep yet", None)).await;
+}
+
+/// The clock was ahead when something was proven, and was set right since.
+#[tokio::test(start_paused = true)]
+async fn what_is_proven_at_a_time_that_is_still_to_come_is_not_proven() {
+    let (slack, more) = (TimeDelta::minutes(5), TimeDelta::minutes(5) + TimeDelta::seconds(1));
+    let world = World::new().await;
+    for source in [SOURCE, OTHER_SOURCE] {
+        world.swept(source, start()).await;
+    }
+    world.says("nobody.com", start() - slack, Answer::Clear, ("no page of the CRM", Some(start()))).await;
+    world.says("nobody.com", start() - more, Answer::Stale, ("the clock was set", None)).await;
+    world.says("acme.com", start() - slack, Answer::Suppressed, ("Acme", Some(start()))).await;
+    world.says("acme.com", start() - more, Answer::Stale, ("the clock was set", None)).await;
+
+    // One good proof is enough for a row; for its absence all sources count.
+    let before = start() - TimeDelta::days(1);
+    world.swept(SOURCE, before).await;
+    world.says("acme.com", start() - more, Answer::Suppressed, ("Acme", Some(before))).await;
+    world.says("nobody.com", start() - more, Answer::Stale, ("the clock was set", None)).await;
+    world.swept(OTHER_SOURCE, before).await;
+    world.says("nobody.com", start() - more, Answer::Clear, ("no page of the CRM", Some(before))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_of_another_program_counts_until_it_expires() {
+    let world = World::new().await;
+    world.sql(
+        "INSERT INTO suppression_cache (canonical_key, notion_page_id, status, cached_at, expires_at, metadata) \
+         VALUES ('domain:other.com', '329695 8a', 'lost', '2026-01-06T12:00:00+00:00', '2026-01-13T12:00:00+00:00', \
+         '{\"synced_from\": \"cron\"}')",
+    );
+    let verdict = world.ask("other.com", start()).await;
+    let matched = verdict.matched.unwrap();
+    assert_eq!((verdict.verdict, matched.firmness), (Answer::Suppressed, Firmness::Hard));
+    assert_eq!((matched.page, matched.synced_from.as_str(), verdict.fresh_as_of), (None, "other", None));
+    world.says("other.com", start() + TTL, Answer::Stale, ("written by another program and has expired", None)).await;
+    world.sql("UPDATE suppression_cache SET expires_at = 'never'");
+    world.says("other.com", start(), Answer::Stale, ("written by another program", None)).await;
+    world.says("acme.com", start(), Answer::Stale, ("written by another program", None)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_entry_says_comes_with_the_verdict() {
+    let world = World::new().await;
+    let verdict = world.ask("https://www.acme.com/about", start()).await;
+    let matched = verdict.matched.unwrap();
+    assert_eq!(
+        (matched.key.as_str(), matched.page, matched.firmness),
+        ("domain:acme.com", Some(page_id(1)), Firmness::Hard)
+    );
+    assert_eq!((matched.status.as_str(), matched.company_name.as_deref()), ("Passed", Some("Acme")));
+    assert_eq!(matched.page_url.as_deref(), Some("https://app.notion.com/p/acme"));
+    assert_eq!((matched.synced_from.as_str(), matched.expires_at), ("webhook", Some(start() + TTL)));
+
+    // A page that the cache does not know: the row itself says when it was confirmed.
+    world.sql("DELETE FROM suppressd_pages");
+    world.says("acme.com", start() + HOUR, Answer::Suppressed, ("Acme", Some(start()))).await;
+    // Metadata without what makes it an entry's: another program wrote over it.
+    world.sql("UPDATE suppression_cache SET metadata = json_remove(metadata, '$.key_origin')");
+    let verdict = world.ask("acme.com", start()).await;
+    assert_eq!((verdict.fresh_as_of, verdict.matched.unwrap().synced_from), (None, "other".to_owned()));
+}
