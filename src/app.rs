@@ -122,8 +122,8 @@ fn cache(config: &Config) -> Result<Cache, AppError> {
     }))
 }
 
-const fn worker_settings(config: &Config, settle_after: TimeDelta) -> WorkerSettings {
-    WorkerSettings { concurrency: config.api.concurrency, settle_after }
+const fn worker_settings(config: &Config) -> WorkerSettings {
+    WorkerSettings { concurrency: config.api.concurrency, settle_after: SETTLE_AFTER, planning: true }
 }
 
 /// Returns the tokens that sign deliveries: the configured ones, else the one that a handshake stored.

@@ -134,6 +134,12 @@ counters! {
     looks_failed,
     /// Looks whose events were parked.
     looks_parked,
+    /// Pages of results that were asked for to look at many pages at once.
+    group_queries,
+    /// Pages whose events such a query settled.
+    group_pages_settled,
+    /// Pages that were left to be fetched by themselves after such a query.
+    group_pages_left,
 }
 
 #[cfg(test)]

@@ -6,14 +6,16 @@
 //! and nothing else.
 
 pub mod apply;
+mod group;
 mod look;
+mod looks;
+pub mod planner;
 mod prepare;
 pub mod queue;
 pub mod retry;
 pub mod sample;
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -25,7 +27,7 @@ use chrono::TimeDelta;
 use tokio::{
     select,
     sync::{broadcast, watch},
-    task::{Id, JoinError, JoinSet},
+    task::JoinError,
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -44,8 +46,10 @@ use crate::{
     store::{Seq, Store},
     worker::{
         apply::Looked,
+        group::GroupEnded,
+        looks::{Looks, Taken},
         prepare::Prepared,
-        queue::{Ended, Look, Queue},
+        queue::{Ended, Queue},
     },
 };
 
@@ -76,6 +80,8 @@ pub struct WorkerSettings {
     pub concurrency: usize,
     /// How long after a look that Notion may not have been ready for the page is looked at once more.
     pub settle_after: TimeDelta,
+    /// Whether many pages that are due share a query.
+    pub planning: bool,
 }
 
 /// The worker. Clones share everything.
@@ -119,7 +125,7 @@ impl Live {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Returns how many subjects are looked at.
+    /// Returns how many looks run; one of them can be at many subjects.
     pub fn looks(&self) -> usize {
         self.looks.load(Ordering::Relaxed)
     }
@@ -188,10 +194,12 @@ impl<S: Store, N: Notion> Worker<S, N> {
                 taken_up_at = Some(Instant::now());
                 self.take_up(&mut queue).await;
             }
+            if self.settings.planning {
+                self.gather(&mut queue, &mut looks).await;
+            }
             self.start_looks(&mut queue, &mut looks, &health);
             health.worker.beat();
-            let turn = queue.next_due().map_or(TURN_MAX, |due_at| self.clock.until(due_at).min(TURN_MAX));
-            let turn = if looks.taken.len() < self.settings.concurrency { turn } else { TURN_MAX };
+            let turn = self.turn(&queue, &looks);
             select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -242,44 +250,78 @@ impl<S: Store, N: Notion> Worker<S, N> {
         }
     }
 
+    /// Returns for how long there is nothing to do, unless something arrives or ends.
+    fn turn(&self, queue: &Queue, looks: &Looks) -> Duration {
+        let gathered = looks.gathered_in().unwrap_or(TURN_MAX);
+        let due = queue.next_due(looks.which()).map_or(TURN_MAX, |due_at| self.clock.until(due_at));
+        let due = if looks.taken.len() < self.settings.concurrency { due } else { TURN_MAX };
+        due.min(gathered).min(TURN_MAX)
+    }
+
+    /// Holds back pages that are due while more of a burst come in, and then plans how they are looked at.
+    async fn gather(&self, queue: &mut Queue, looks: &mut Looks) {
+        let Some(due) = looks.gathered(queue, self.clock.now()) else { return };
+        match self.plan(due).await {
+            Ok(plan) => {
+                for subject in plan.singly {
+                    queue.single_out(subject);
+                }
+                for mut group in plan.groups {
+                    group.pages.retain(|wanted| queue.take_this(wanted.look.subject).is_some());
+                    looks.planned.push_back(group);
+                }
+            }
+            // They are still due, and gathered once more.
+            Err(error) => warn!("cannot read what is known of the pages that are due: {}", told(&error)),
+        }
+    }
+
     fn start_looks(&self, queue: &mut Queue, looks: &mut Looks, health: &Arc<WorkerHealth>) {
         while looks.taken.len() < self.settings.concurrency {
-            let Some(look) = queue.take(self.clock.now()) else { break };
             let (worker, health) = (self.clone(), Arc::clone(health));
-            let task = looks.running.spawn(async move { worker.look(look, &health).await });
-            looks.taken.insert(task.id(), look);
+            if let Some(group) = looks.planned.pop_front() {
+                let taken = Taken::Group(group.pages.iter().map(|wanted| wanted.look.subject).collect());
+                let task = looks.running.spawn(async move { worker.look_at_group(group, &health).await });
+                looks.taken.insert(task.id(), taken);
+            } else if let Some(look) = queue.take(looks.which(), self.clock.now()) {
+                let task = looks.running.spawn(async move {
+                    let ended = vec![(look.subject, worker.look(look, &health).await)];
+                    GroupEnded { ended, doubted: Vec::new() }
+                });
+                looks.taken.insert(task.id(), Taken::One(look));
+            } else {
+                break;
+            }
         }
         self.live.waiting.store(queue.waiting(), Ordering::Relaxed);
         self.live.looks.store(looks.taken.len(), Ordering::Relaxed);
     }
 
-    /// Ends a look; one that panicked parks its events, so that they do not bring the worker down again and again.
-    async fn end(&self, queue: &mut Queue, (look, ended): (Option<Look>, Result<Ended, JoinError>)) {
-        let Some(look) = look else { return };
-        let ended = match ended {
-            Ok(ended) => ended,
-            Err(_panicked) => self.park(look, "the program failed on it; please report this".to_owned()).await,
+    /// Ends a look. One that panicked parks its events, so that they do not bring the worker down again and again; the
+    /// pages of a query that panicked are fetched, so that only the one that is to blame is parked.
+    async fn end(&self, queue: &mut Queue, (taken, ended): (Option<Taken>, Result<GroupEnded, JoinError>)) {
+        let Some(taken) = taken else { return };
+        let GroupEnded { ended, doubted } = match (ended, taken) {
+            (Ok(ended), _) => ended,
+            (Err(_panicked), Taken::One(look)) => {
+                let parked = self.park(look, "the program failed on it; please report this".to_owned()).await;
+                GroupEnded { ended: vec![(look.subject, parked)], doubted: Vec::new() }
+            }
+            (Err(_panicked), Taken::Group(subjects)) => {
+                let ended = subjects.into_iter().map(|subject| (subject, Ended::Singly)).collect();
+                GroupEnded { ended, doubted: Vec::new() }
+            }
         };
-        queue.end(look.subject, ended, self.clock.now());
+        let now = self.clock.now();
+        for (subject, ended) in ended {
+            queue.end(subject, ended, now);
+        }
+        for (page, due_at) in doubted {
+            queue.doubt(page, due_at);
+        }
     }
 
     const fn store(&self) -> &S {
         self.inbox.store()
-    }
-}
-
-/// The looks that run.
-#[derive(Default)]
-struct Looks {
-    running: JoinSet<Ended>,
-    taken: HashMap<Id, Look>,
-}
-
-impl Looks {
-    fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) -> (Option<Look>, Result<Ended, JoinError>) {
-        match ended {
-            Ok((id, ended)) => (self.taken.remove(&id), Ok(ended)),
-            Err(error) => (self.taken.remove(&error.id()), Err(error)),
-        }
     }
 }

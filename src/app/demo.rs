@@ -302,6 +302,8 @@ fn config(simulator: &Simulator, folder: &TempDir) -> Result<Config, DemoError> 
         ("NOTION_BASE_URL", simulator.base_url()),
         ("NOTION_VERIFICATION_TOKEN", simulator.verification_token().to_owned()),
         ("NOTION_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE.to_string()),
+        // The index of the demo is never behind.
+        ("NOTION_INDEX_LAG_SECONDS", "0".to_owned()),
         ("SUPPRESSD_DB_PATH", folder.path().join("demo.db").display().to_string()),
         ("SUPPRESSD_LISTEN", "127.0.0.1:0".to_owned()),
         ("SUPPRESSD_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     app::{
-        AppError, Clients, SETTLE_AFTER, cache, clients, housekeeping,
+        AppError, Clients, cache, clients, housekeeping,
         rights::{self, Turn},
         serve::known,
         shown, source_settings, store, worker_settings,
@@ -33,7 +33,7 @@ use crate::{
     notion::{Notion, budget::Budget, client::Client, recorded::Recorded, signature::VerificationToken},
     sources::{SourceSettings, Sources},
     store::{EventState, Exclusive, Store as _, sqlite::SqliteStore},
-    worker::{Worker, WorkerHealth},
+    worker::{Worker, WorkerHealth, WorkerSettings},
 };
 
 /// How often it is asked whether anything still waits.
@@ -92,21 +92,23 @@ pub async fn run(
         }
     };
     let kept = store.clone();
-    let run = |settle_after, budgets| Run { config, order, files, lifecycle, clock, store, settle_after, budgets };
+    let run = |settings, budgets| Run { config, order, files, lifecycle, clock, store, settings, budgets };
+    let settings = worker_settings(config);
     match (recorded, right) {
         (Some(_), None) => Err(AppError::ServedWhileRecorded(shown(&config.db_path))),
-        // A recorded page will not say anything else a minute later.
+        // A recorded page will not say anything else a minute later, and costs no request.
         (Some(recorded), Some(right)) => {
             let sources = recorded_sources(config, &recorded);
-            run(TimeDelta::zero(), Vec::new()).run(sources, Some(right), told).await
+            let settings = WorkerSettings { settle_after: TimeDelta::zero(), planning: false, ..settings };
+            run(settings, Vec::new()).run(sources, Some(right), told).await
         }
         (None, Some(right)) => {
             let Clients { sources, budgets } = clients(config, &config.notion()?, clock, &Metrics::default())?;
             housekeeping::restore_budgets(&kept, &budgets).await?;
-            run(SETTLE_AFTER, budgets).run(sources, Some(right), told).await
+            run(settings, budgets).run(sources, Some(right), told).await
         }
         // Who only hands over need not know how to ask Notion.
-        (None, None) => run(SETTLE_AFTER, Vec::new()).run(Vec::<(_, Client)>::new(), None, told).await,
+        (None, None) => run(settings, Vec::new()).run(Vec::<(_, Client)>::new(), None, told).await,
     }
 }
 
@@ -133,7 +135,7 @@ struct Run<'a> {
     lifecycle: &'a Lifecycle,
     clock: &'a Clock,
     store: SqliteStore,
-    settle_after: TimeDelta,
+    settings: WorkerSettings,
     budgets: Vec<Budget>,
 }
 
@@ -161,13 +163,7 @@ impl Run<'_> {
         let given = self.lifecycle.soft.run_until_cancelled(self.give(&mut replay)).await;
         let broken_off = given.transpose()?.is_none();
         let stop = CancellationToken::new();
-        let worker = Worker::new(
-            inbox,
-            sources,
-            cache(self.config)?,
-            (self.clock.clone(), metrics),
-            worker_settings(self.config, self.settle_after),
-        );
+        let worker = Worker::new(inbox, sources, cache(self.config)?, (self.clock.clone(), metrics), self.settings);
         let health = WorkerHealth {
             worker: self.lifecycle.health.part("worker", Duration::MAX),
             notion: self.lifecycle.health.part("notion", Duration::MAX),

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{
-        AppError, Clients, SETTLE_AFTER, cache, clients, housekeeping, lookup_over, rights, shown, store,
+        AppError, Clients, cache, clients, housekeeping, lookup_over, rights, shown, store,
         sweeping::{Nightly, Sweeping},
         vault, worker_settings,
     },
@@ -87,13 +87,7 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
         sources: sources.clone(),
         daily: config.sweep.at.map(|at| Daily { at, zone: config.sweep.zone }),
     };
-    let worker = Worker::new(
-        inbox.clone(),
-        sources,
-        cache,
-        (clock.clone(), metrics.clone()),
-        worker_settings(config, SETTLE_AFTER),
-    );
+    let worker = Worker::new(inbox.clone(), sources, cache, (clock.clone(), metrics.clone()), worker_settings(config));
 
     let keeper = housekeeping::Housekeeper {
         inbox,

@@ -8,19 +8,21 @@ use crate::{
         entry::{CachedPage, Cause, Door, Standing},
         event::{EventKind, Subject},
         id::PageId,
+        page::View,
         sighting::{Absence, Sighting},
     },
     notion::{Notion, NotionError, Priority},
     sources::error::AskError,
     store::{Delay, Rows, Seq, Store, StoreError, StoredEvent},
     worker::{
-        Look, Worker,
+        Worker,
+        queue::Look,
         sample::{Tested, take_up_rivals},
     },
 };
 
 /// Why the events of a page wait although it was applied: it was older than they are.
-const UNSETTLED: &str = "the page was older than its event: looked at once more";
+pub(super) const UNSETTLED: &str = "the page was older than its event: looked at once more";
 
 /// What a look at a page brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,24 +54,9 @@ impl<S: Store, N: Notion> Worker<S, N> {
     /// Applies what was seen and settles the events that asked for it, in one transaction.
     fn apply(&self, rows: &mut dyn Rows, seen: &Seen, look: Look) -> Result<Looked, StoreError> {
         let now = self.clock.now();
-        let newest = rows.newest_waiting(look.subject)?;
-        let known = rows.page(seen.page())?;
-        let (event, known) = (newest.as_ref(), known.as_ref());
-        let cause = cause(event, look.through);
-        let tested = match (event, known, seen) {
-            (Some(event), Some(known), Seen::Shown(sighting)) => self.test(rows, event, known, sighting)?,
-            _ => None,
-        };
-        let outcome = match seen {
-            Seen::Shown(sighting) if never_was_ours(sighting, known, event) => Applied::Unchanged.into(),
-            Seen::Shown(sighting) => self.cache.apply(rows, sighting, &cause, now)?,
-            Seen::NotFound(absence) if says_deleted(event, known) => self.cache.bury(rows, *absence, &cause, now)?,
-            Seen::NotFound(absence) => self.cache.miss(rows, *absence, now)?,
-        };
-        if matches!(outcome.applied, Applied::Inserted | Applied::Updated) {
-            take_up_rivals(rows, seen.page())?;
-        }
-        let again_at = event.and_then(|event| seen.again_at(event, known, now, self.settings.settle_after));
+        let TakenIn { outcome, event, known, tested } = self.take_in(rows, seen, look, now)?;
+        let again_at =
+            event.as_ref().and_then(|event| seen.again_at(event, known.as_ref(), now, self.settings.settle_after));
         match again_at {
             Some(due_at) => {
                 let delay = Delay { due_at, attempts: 0, reason: UNSETTLED.to_owned() };
@@ -77,12 +64,58 @@ impl<S: Store, N: Notion> Worker<S, N> {
             }
             None => drop(rows.settle(look.subject, look.through)?),
         }
-        Ok(Looked { outcome, again_at, event: newest, tested })
+        Ok(Looked { outcome, again_at, event, tested })
+    }
+
+    /// Applies what was seen; what becomes of the events is left to the caller.
+    pub(super) fn take_in(
+        &self,
+        rows: &mut dyn Rows,
+        seen: &Seen,
+        look: Look,
+        now: DateTime<Utc>,
+    ) -> Result<TakenIn, StoreError> {
+        let newest = rows.newest_waiting(look.subject)?;
+        let known = rows.page(seen.page())?;
+        let cause = cause(newest.as_ref(), look.through);
+        let tested = match (&newest, &known, seen) {
+            // What a query shows may trail what was skipped.
+            (Some(event), Some(known), Seen::Shown(sighting)) if sighting.view == View::Page => {
+                self.test(rows, event, known, sighting)?
+            }
+            _ => None,
+        };
+        let outcome = match seen {
+            Seen::Shown(sighting) if never_was_ours(sighting, known.as_ref(), newest.as_ref()) => {
+                Applied::Unchanged.into()
+            }
+            Seen::Shown(sighting) => self.cache.apply(rows, sighting, &cause, now)?,
+            Seen::NotFound(absence) if says_deleted(newest.as_ref(), known.as_ref()) => {
+                self.cache.bury(rows, *absence, &cause, now)?
+            }
+            Seen::NotFound(absence) => self.cache.miss(rows, *absence, now)?,
+        };
+        if matches!(outcome.applied, Applied::Inserted | Applied::Updated) {
+            take_up_rivals(rows, seen.page())?;
+        }
+        Ok(TakenIn { outcome, event: newest, known, tested })
     }
 }
 
+/// What was applied, and what decides whether that settles the events.
+pub(super) struct TakenIn {
+    /// What became of the page.
+    pub(super) outcome: Outcome,
+    /// The newest event that waits for it.
+    pub(super) event: Option<StoredEvent>,
+    /// The page as it was known before.
+    pub(super) known: Option<CachedPage>,
+    /// What it says of the relevance filter, where it was a sample.
+    pub(super) tested: Option<Tested>,
+}
+
 /// What a request for a page showed.
-enum Seen {
+pub(super) enum Seen {
     Shown(Box<Sighting>),
     NotFound(Absence),
 }
@@ -115,7 +148,7 @@ impl Seen {
     ///
     /// What an event says is not doubted where the page shows it, and doubted where the page shows the contrary. The
     /// entries of a known page that answers 404 stay, so that nothing is lost there.
-    fn may_be_behind(&self, event: &StoredEvent, known: Option<&CachedPage>) -> bool {
+    pub(super) fn may_be_behind(&self, event: &StoredEvent, known: Option<&CachedPage>) -> bool {
         let Self::Shown(sighting) = self else { return known.is_none() && !is(event, &EventKind::PageDeleted) };
         let was_listed = known.is_some_and(|known| known.standing == Standing::Listed);
         let minute = event.occurred_at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(event.occurred_at);

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    cache::Applied,
+    cache::{Applied, Outcome},
     causes::told,
     model::event::Subject,
     notion::Notion,
@@ -32,15 +32,13 @@ impl<S: Store, N: Notion> Worker<S, N> {
             None => self.look_at_sources(look).await,
         };
         let took = began.elapsed();
-        // One source that works does not make up for another one that does not.
-        match self.sources.problem() {
-            Some(problem) => health.notion.failing(problem),
-            None if looked.is_ok() => health.notion.well(),
-            None => (),
-        }
+        self.tell_health(health, looked.is_ok());
         let ended = match &looked {
             Ok(looked) => {
-                self.note(look, looked, took);
+                self.note(look.subject, &looked.outcome, took);
+                if let Some(tested) = &looked.tested {
+                    self.note_test(tested);
+                }
                 looked.again_at.map_or(Ended::Done, |due_at| Ended::Again { due_at, attempts: 0 })
             }
             Err(error) => self.fail(look, error).await,
@@ -48,6 +46,15 @@ impl<S: Store, N: Notion> Worker<S, N> {
         // Nobody may be watching.
         drop(self.reports.send(Report { subject: look.subject, looked: looked.map_err(|e| told(&e)), took }));
         ended
+    }
+
+    /// Says how Notion is. One source that works does not make up for another one that does not.
+    pub(super) fn tell_health(&self, health: &WorkerHealth, is_well: bool) {
+        match self.sources.problem() {
+            Some(problem) => health.notion.failing(problem),
+            None if is_well => health.notion.well(),
+            None => (),
+        }
     }
 
     /// Reads the schemas again, and settles the events that asked for it.
@@ -111,8 +118,8 @@ impl<S: Store, N: Notion> Worker<S, N> {
     }
 
     /// Counts and logs what a look brought.
-    fn note(&self, look: Look, looked: &Looked, took: Duration) {
-        let applied = looked.outcome.applied;
+    pub(super) fn note(&self, subject: Subject, outcome: &Outcome, took: Duration) {
+        let applied = outcome.applied;
         match applied {
             Applied::Inserted | Applied::Updated => self.metrics.snapshots_changed.count(),
             Applied::Unchanged | Applied::Doubtful => self.metrics.snapshots_unchanged.count(),
@@ -120,22 +127,19 @@ impl<S: Store, N: Notion> Worker<S, N> {
             Applied::Removed => self.metrics.snapshots_removed.count(),
             Applied::Missing => self.metrics.snapshots_missing.count(),
         }
-        if let Some(tested) = &looked.tested {
-            self.note_test(tested);
-        }
         let duration_ms = took.as_millis();
-        let entries = looked.outcome.changes.len();
+        let entries = outcome.changes.len();
         match applied {
             Applied::Missing => warn!(
-                subject = %look.subject, duration_ms,
-                "Notion answers 404 for {}: it is gone or no longer shared, its entries stay until they expire", look.subject
+                subject = %subject, duration_ms,
+                "Notion answers 404 for {}: it is gone or no longer shared, its entries stay until they expire", subject
             ),
             quiet if apply::is_quiet(quiet) => {
-                debug!(subject = %look.subject, outcome = applied.name(), duration_ms, "looked at {}", look.subject);
+                debug!(subject = %subject, outcome = applied.name(), duration_ms, "looked at {}", subject);
             }
             _ => info!(
-                subject = %look.subject, outcome = applied.name(), entries.changed = entries, duration_ms,
-                "applied {}: {}, {entries} entries changed", look.subject, applied.name()
+                subject = %subject, outcome = applied.name(), entries.changed = entries, duration_ms,
+                "applied {}: {}, {entries} entries changed", subject, applied.name()
             ),
         }
     }

@@ -3,13 +3,16 @@
 //! A subject is in one of three places: it waits (perhaps not before some instant), it is looked at, or it is looked
 //! at **and** something came meanwhile, so that it waits again as soon as the look ends. No event can get lost in
 //! between, and no subject is ever looked at twice at once. Everything takes `now`; nothing here waits.
+//!
+//! A page that waits may be taken together with others, by a query, until queries have failed to settle it often
+//! enough or somebody knows that they cannot: then it is looked at by itself.
 
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    model::event::Subject,
+    model::{event::Subject, id::PageId},
     store::{Seq, Waiting},
 };
 
@@ -17,11 +20,17 @@ use crate::{
 /// person makes who fills in its fields, then costs a few requests instead of one each.
 const REST: TimeDelta = TimeDelta::milliseconds(250);
 
+/// A page that so many queries in a row did not settle is looked at by itself.
+pub const QUERIES_MAX: u8 = 4;
+
 /// The queue.
 #[derive(Debug)]
 pub struct Queue {
     places: HashMap<Subject, Place>,
-    order: BTreeSet<(DateTime<Utc>, Seq, Subject)>,
+    /// What waits and may be taken together with others.
+    joint: BTreeSet<(DateTime<Utc>, Seq, Subject)>,
+    /// What waits and is only taken by itself.
+    alone: BTreeSet<(DateTime<Utc>, Seq, Subject)>,
     looks: usize,
     capacity: usize,
     overflowed: bool,
@@ -29,8 +38,8 @@ pub struct Queue {
 
 #[derive(Debug)]
 enum Place {
-    Waits { due_at: DateTime<Utc>, through: Seq, attempts: u32 },
-    Looked { through: Seq, newer: Option<Seq> },
+    Waits { due_at: DateTime<Utc>, through: Seq, attempts: u32, queries: u8 },
+    Looked { through: Seq, newer: Option<Seq>, queries: u8 },
 }
 
 /// A subject that is taken to be looked at.
@@ -42,6 +51,8 @@ pub struct Look {
     pub through: Seq,
     /// How often the look has failed before.
     pub attempts: u32,
+    /// How many queries have not settled it since it came into the queue.
+    pub queries: u8,
 }
 
 /// How a look ended.
@@ -56,12 +67,37 @@ pub enum Ended {
         /// How often it has failed by now.
         attempts: u32,
     },
+    /// As `Again`, after a query that did not settle it.
+    Queried {
+        /// Not before this instant.
+        due_at: DateTime<Utc>,
+        /// How often it has failed by now.
+        attempts: u32,
+    },
+    /// It is to be looked at by itself, at once.
+    Singly,
+}
+
+/// Which of what waits may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Whatever is due.
+    All,
+    /// Only what is taken by itself: the rest is being gathered.
+    Alone,
 }
 
 impl Queue {
     /// Makes an empty queue with places for `capacity` subjects; the store keeps what does not fit.
     pub fn new(capacity: usize) -> Self {
-        Self { places: HashMap::new(), order: BTreeSet::new(), looks: 0, capacity, overflowed: false }
+        Self {
+            places: HashMap::new(),
+            joint: BTreeSet::new(),
+            alone: BTreeSet::new(),
+            looks: 0,
+            capacity,
+            overflowed: false,
+        }
     }
 
     /// Gives `subject` a place, or notes in its place that there is something newer.
@@ -74,11 +110,11 @@ impl Queue {
             Some(Place::Looked { through: known, .. } | Place::Waits { through: known, .. }) if *known >= through => (),
             Some(Place::Looked { newer, .. }) => *newer = Some(newer.map_or(through, |seq| seq.max(through))),
             // It keeps its turn: a page with many events must not fall behind for having them.
-            Some(Place::Waits { due_at, .. }) => {
-                let due_at = now.min(*due_at);
-                self.put(subject, due_at, through, 0);
+            Some(Place::Waits { due_at, queries, .. }) => {
+                let (due_at, queries) = (now.min(*due_at), *queries);
+                self.put(subject, Place::Waits { due_at, through, attempts: 0, queries });
             }
-            None if has_room => self.put(subject, now, through, 0),
+            None if has_room => self.put(subject, Place::Waits { due_at: now, through, attempts: 0, queries: 0 }),
             None => self.overflowed = true,
         }
     }
@@ -87,54 +123,99 @@ impl Queue {
     pub fn restore(&mut self, waiting: &Waiting, now: DateTime<Utc>) {
         let has_room = self.places.len() < self.capacity;
         match self.places.get_mut(&waiting.subject) {
-            Some(Place::Looked { through, newer }) if waiting.through > *through => {
+            Some(Place::Looked { through, newer, .. }) if waiting.through > *through => {
                 *newer = Some(newer.map_or(waiting.through, |seq| seq.max(waiting.through)));
             }
-            Some(Place::Waits { through, due_at, .. }) if waiting.through > *through => {
-                let due_at = now.min(*due_at);
-                self.put(waiting.subject, due_at, waiting.through, 0);
+            Some(Place::Waits { through, due_at, queries, .. }) if waiting.through > *through => {
+                let (due_at, queries) = (now.min(*due_at), *queries);
+                self.put(waiting.subject, Place::Waits { due_at, through: waiting.through, attempts: 0, queries });
             }
             Some(_) => (),
             None if has_room => {
-                self.put(waiting.subject, waiting.due_at.unwrap_or(now), waiting.through, waiting.attempts);
+                let due_at = waiting.due_at.unwrap_or(now);
+                let (through, attempts) = (waiting.through, waiting.attempts);
+                self.put(waiting.subject, Place::Waits { due_at, through, attempts, queries: 0 });
             }
             None => self.overflowed = true,
         }
     }
 
+    /// Has a page looked at by itself for which no event asks, not before `due_at` unless one does.
+    pub fn doubt(&mut self, page: PageId, due_at: DateTime<Utc>) {
+        let subject = Subject::Page(page);
+        let (due_at, through, attempts) = match self.places.get_mut(&subject) {
+            // What runs may have asked before whatever made somebody doubt it.
+            Some(Place::Looked { through, newer, .. }) => {
+                newer.get_or_insert(*through);
+                return;
+            }
+            Some(Place::Waits { due_at: earlier, through, attempts, .. }) => {
+                (due_at.min(*earlier), *through, *attempts)
+            }
+            None => (due_at, Seq(0), 0),
+        };
+        self.put(subject, Place::Waits { due_at, through, attempts, queries: QUERIES_MAX });
+    }
+
     /// Takes the subject that has been due for longest.
-    pub fn take(&mut self, now: DateTime<Utc>) -> Option<Look> {
-        let (due_at, _, subject) = *self.order.first()?;
-        if due_at > now {
-            return None;
-        }
-        let Some(Place::Waits { through, attempts, .. }) = self.places.get(&subject) else { return None };
-        let look = Look { subject, through: *through, attempts: *attempts };
-        self.order.pop_first();
-        self.places.insert(subject, Place::Looked { through: look.through, newer: None });
+    pub fn take(&mut self, which: Which, now: DateTime<Utc>) -> Option<Look> {
+        let (due_at, _, subject) = self.first(which)?;
+        if due_at > now { None } else { self.take_this(subject) }
+    }
+
+    /// Takes a subject that waits, due or not.
+    pub fn take_this(&mut self, subject: Subject) -> Option<Look> {
+        let look = self.look(subject)?;
+        let Look { through, queries, .. } = look;
+        self.put(subject, Place::Looked { through, newer: None, queries });
         self.looks += 1;
         Some(look)
     }
 
-    /// Ends a look. Where something came meanwhile, the subject waits once more, due after a short rest.
-    pub fn end(&mut self, subject: Subject, ended: Ended, now: DateTime<Utc>) {
-        let Some(Place::Looked { through, newer }) = self.places.remove(&subject) else { return };
-        self.looks = self.looks.saturating_sub(1);
-        match (newer, ended) {
-            (Some(newer), _) => self.put(subject, now + REST, newer, 0),
-            (None, Ended::Again { due_at, attempts }) => self.put(subject, due_at, through, attempts),
-            (None, Ended::Done) => (),
+    /// Lists pages that are due and may be taken together, those that have been due for longest first.
+    pub fn gathered(&self, now: DateTime<Utc>, pages_max: usize) -> Vec<Look> {
+        let due = self.joint.iter().take_while(|(due_at, ..)| *due_at <= now).take(pages_max);
+        due.filter_map(|(.., subject)| self.look(*subject)).collect()
+    }
+
+    /// Keeps a subject that waits from being taken together with others.
+    pub fn single_out(&mut self, subject: Subject) {
+        if let Some(Place::Waits { due_at, through, attempts, .. }) = self.places.get(&subject) {
+            let (due_at, through, attempts) = (*due_at, *through, *attempts);
+            self.put(subject, Place::Waits { due_at, through, attempts, queries: QUERIES_MAX });
         }
     }
 
+    /// Ends a look. Where something came meanwhile, the subject waits once more, due after a short rest.
+    pub fn end(&mut self, subject: Subject, ended: Ended, now: DateTime<Utc>) {
+        let Some(Place::Looked { through, newer, queries }) = self.places.remove(&subject) else { return };
+        self.looks = self.looks.saturating_sub(1);
+        // Kept over newer events, so that no page is queried for ever without being looked at.
+        let queries = match ended {
+            Ended::Done => 0,
+            Ended::Again { .. } => queries,
+            Ended::Queried { .. } => queries.saturating_add(1),
+            Ended::Singly => QUERIES_MAX,
+        };
+        let (due_at, through, attempts) = match (newer, ended) {
+            (Some(newer), _) => (now + REST, newer, 0),
+            (None, Ended::Again { due_at, attempts } | Ended::Queried { due_at, attempts }) => {
+                (due_at, through, attempts)
+            }
+            (None, Ended::Singly) => (now, through, 0),
+            (None, Ended::Done) => return,
+        };
+        self.put(subject, Place::Waits { due_at, through, attempts, queries });
+    }
+
     /// Returns when the next subject is due.
-    pub fn next_due(&self) -> Option<DateTime<Utc>> {
-        self.order.first().map(|(due_at, ..)| *due_at)
+    pub fn next_due(&self, which: Which) -> Option<DateTime<Utc>> {
+        self.first(which).map(|(due_at, ..)| due_at)
     }
 
     /// Returns how many subjects wait.
     pub fn waiting(&self) -> usize {
-        self.order.len()
+        self.joint.len() + self.alone.len()
     }
 
     /// Returns how many subjects are looked at.
@@ -156,19 +237,42 @@ impl Queue {
         wants
     }
 
-    fn put(&mut self, subject: Subject, due_at: DateTime<Utc>, through: Seq, attempts: u32) {
-        let place = Place::Waits { due_at, through, attempts };
-        if let Some(Place::Waits { due_at, through, .. }) = self.places.insert(subject, place) {
-            self.order.remove(&(due_at, through, subject));
+    fn first(&self, which: Which) -> Option<(DateTime<Utc>, Seq, Subject)> {
+        let joint = self.joint.first().filter(|_| which == Which::All);
+        joint.into_iter().chain(self.alone.first()).min().copied()
+    }
+
+    fn look(&self, subject: Subject) -> Option<Look> {
+        match self.places.get(&subject) {
+            Some(Place::Waits { through, attempts, queries, .. }) => {
+                Some(Look { subject, through: *through, attempts: *attempts, queries: *queries })
+            }
+            Some(Place::Looked { .. }) | None => None,
         }
-        self.order.insert((due_at, through, subject));
+    }
+
+    /// Gives a subject this place instead of the one that it has.
+    fn put(&mut self, subject: Subject, place: Place) {
+        if let Some(Place::Waits { due_at, through, queries, .. }) = self.places.remove(&subject) {
+            self.order(subject, queries).remove(&(due_at, through, subject));
+        }
+        if let Place::Waits { due_at, through, queries, .. } = place {
+            self.order(subject, queries).insert((due_at, through, subject));
+        }
+        self.places.insert(subject, place);
+    }
+
+    fn order(&mut self, subject: Subject, queries: u8) -> &mut BTreeSet<(DateTime<Utc>, Seq, Subject)> {
+        match subject {
+            Subject::Page(_) if queries < QUERIES_MAX => &mut self.joint,
+            Subject::Page(_) | Subject::Sources => &mut self.alone,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::id::PageId;
 
     fn page(n: u128) -> Subject {
         Subject::Page(PageId::from_uuid(uuid::Uuid::from_u128(n)))
@@ -185,23 +289,26 @@ mod tests {
             queue.offer(page(1), Seq(seq), at(0));
         }
         assert_eq!(queue.waiting(), 1);
-        assert_eq!(queue.take(at(0)), Some(Look { subject: page(1), through: Seq(5), attempts: 0 }));
-        assert_eq!(queue.take(at(0)), None);
+        assert_eq!(
+            queue.take(Which::All, at(0)),
+            Some(Look { subject: page(1), through: Seq(5), attempts: 0, queries: 0 })
+        );
+        assert_eq!(queue.take(Which::All, at(0)), None);
     }
 
     #[test]
     fn an_event_during_a_look_causes_one_more() {
         let mut queue = Queue::new(10);
         queue.offer(page(1), Seq(1), at(0));
-        assert!(queue.take(at(0)).is_some());
+        assert!(queue.take(Which::All, at(0)).is_some());
         queue.offer(page(1), Seq(2), at(0));
         queue.offer(page(1), Seq(3), at(0));
-        assert_eq!(queue.take(at(0)), None, "never two looks at once");
+        assert_eq!(queue.take(Which::All, at(0)), None, "never two looks at once");
         queue.end(page(1), Ended::Done, at(1));
-        assert_eq!(queue.take(at(1)), None, "it rests");
-        assert_eq!(queue.take(at(2)).map(|look| look.through), Some(Seq(3)));
+        assert_eq!(queue.take(Which::All, at(1)), None, "it rests");
+        assert_eq!(queue.take(Which::All, at(2)).map(|look| look.through), Some(Seq(3)));
         queue.end(page(1), Ended::Done, at(2));
-        assert_eq!((queue.take(at(9)), queue.waiting(), queue.looks()), (None, 0, 0));
+        assert_eq!((queue.take(Which::All, at(9)), queue.waiting(), queue.looks()), (None, 0, 0));
     }
 
     #[test]
@@ -211,17 +318,20 @@ mod tests {
         queue.offer(page(2), Seq(2), at(1));
         queue.offer(page(1), Seq(3), at(2));
         queue.restore(&Waiting { subject: page(1), through: Seq(4), attempts: 0, due_at: None }, at(3));
-        assert_eq!(queue.take(at(3)), Some(Look { subject: page(1), through: Seq(4), attempts: 0 }));
+        assert_eq!(
+            queue.take(Which::All, at(3)),
+            Some(Look { subject: page(1), through: Seq(4), attempts: 0, queries: 0 })
+        );
     }
 
     #[test]
     fn an_event_that_is_heard_of_twice_causes_one_look() {
         let mut queue = Queue::new(10);
         queue.offer(page(1), Seq(1), at(0));
-        assert!(queue.take(at(0)).is_some());
+        assert!(queue.take(Which::All, at(0)).is_some());
         queue.offer(page(1), Seq(1), at(0));
         queue.end(page(1), Ended::Done, at(1));
-        assert_eq!((queue.take(at(9)), queue.waiting()), (None, 0));
+        assert_eq!((queue.take(Which::All, at(9)), queue.waiting()), (None, 0));
     }
 
     #[test]
@@ -229,26 +339,29 @@ mod tests {
         let waiting = |seq, due_at| Waiting { subject: page(1), through: Seq(seq), attempts: 2, due_at };
         let mut queue = Queue::new(10);
         queue.restore(&waiting(1, Some(at(60))), at(0));
-        assert_eq!(queue.take(at(0)), None);
+        assert_eq!(queue.take(Which::All, at(0)), None);
         queue.restore(&waiting(1, Some(at(60))), at(1));
-        assert_eq!(queue.next_due(), Some(at(60)), "it is asked for again and again");
+        assert_eq!(queue.next_due(Which::All), Some(at(60)), "it is asked for again and again");
         queue.restore(&waiting(2, None), at(2));
-        assert_eq!(queue.take(at(2)), Some(Look { subject: page(1), through: Seq(2), attempts: 0 }));
+        assert_eq!(
+            queue.take(Which::All, at(2)),
+            Some(Look { subject: page(1), through: Seq(2), attempts: 0, queries: 0 })
+        );
         queue.restore(&waiting(2, None), at(3));
         queue.restore(&waiting(3, None), at(3));
         queue.end(page(1), Ended::Again { due_at: at(90), attempts: 1 }, at(4));
-        assert_eq!(queue.take(at(5)).map(|look| look.through), Some(Seq(3)));
+        assert_eq!(queue.take(Which::All, at(5)).map(|look| look.through), Some(Seq(3)));
     }
 
     #[test]
     fn a_failed_look_waits_until_it_is_due() {
         let mut queue = Queue::new(10);
         queue.offer(page(1), Seq(1), at(0));
-        assert!(queue.take(at(0)).is_some());
+        assert!(queue.take(Which::All, at(0)).is_some());
         queue.end(page(1), Ended::Again { due_at: at(60), attempts: 3 }, at(0));
-        assert_eq!(queue.take(at(59)), None);
-        assert_eq!(queue.next_due(), Some(at(60)));
-        assert_eq!(queue.take(at(60)).map(|look| look.attempts), Some(3));
+        assert_eq!(queue.take(Which::All, at(59)), None);
+        assert_eq!(queue.next_due(Which::All), Some(at(60)));
+        assert_eq!(queue.take(Which::All, at(60)).map(|look| look.attempts), Some(3));
     }
 
     #[test]
@@ -258,9 +371,59 @@ mod tests {
             queue.offer(page(n), Seq(1), at(0));
         }
         assert!(!queue.wants_more(), "there is no room yet");
-        let look = queue.take(at(0)).unwrap();
+        let look = queue.take(Which::All, at(0)).unwrap();
         queue.end(look.subject, Ended::Done, at(0));
         assert!(queue.wants_more());
         assert!(!queue.wants_more(), "it says so once");
+    }
+
+    #[test]
+    fn what_is_gathered_is_due_and_is_not_taken_by_itself() {
+        let mut queue = Queue::new(10);
+        queue.offer(Subject::Sources, Seq(1), at(0));
+        for n in 1..=3 {
+            queue.offer(page(n), Seq(1), at(i64::try_from(n).unwrap()));
+        }
+        let gathered: Vec<_> = queue.gathered(at(2), 10).iter().map(|look| look.subject).collect();
+        assert_eq!(gathered, [page(1), page(2)]);
+        assert_eq!(queue.gathered(at(3), 2).len(), 2, "no more than asked for");
+        assert_eq!(queue.take(Which::Alone, at(3)).map(|look| look.subject), Some(Subject::Sources));
+        assert_eq!((queue.take(Which::Alone, at(3)), queue.next_due(Which::Alone)), (None, None));
+        queue.single_out(page(2));
+        assert_eq!(queue.take(Which::Alone, at(3)).map(|look| look.subject), Some(page(2)));
+        assert!(queue.take_this(page(2)).is_none(), "never two looks at once");
+        assert_eq!(queue.gathered(at(3), 10).len(), 2);
+    }
+
+    #[test]
+    fn a_page_that_queries_do_not_settle_is_looked_at_by_itself_whatever_comes_meanwhile() {
+        let mut queue = Queue::new(10);
+        queue.offer(page(1), Seq(1), at(0));
+        for n in 0..i64::from(QUERIES_MAX) {
+            assert_eq!(queue.gathered(at(n), 10).len(), 1, "{n}");
+            assert!(queue.take_this(page(1)).is_some());
+            queue.offer(page(1), Seq(2 + n), at(n));
+            queue.end(page(1), Ended::Queried { due_at: at(n), attempts: 0 }, at(n));
+        }
+        assert!(queue.gathered(at(9), 10).is_empty());
+        assert_eq!(queue.take(Which::Alone, at(9)).map(|look| look.through), Some(Seq(5)));
+        queue.end(page(1), Ended::Done, at(9));
+        queue.offer(page(1), Seq(6), at(10));
+        assert_eq!(queue.gathered(at(10), 10).len(), 1, "a new event begins anew");
+    }
+
+    #[test]
+    fn a_doubted_page_is_looked_at_once_more_wherever_it_stands() {
+        let doubted = |queue: &mut Queue| queue.doubt(PageId::from_uuid(uuid::Uuid::from_u128(1)), at(5));
+        let mut queue = Queue::new(10);
+        doubted(&mut queue);
+        assert_eq!(queue.take(Which::Alone, at(5)).map(|look| look.through), Some(Seq(0)));
+        doubted(&mut queue);
+        queue.end(page(1), Ended::Done, at(6));
+        assert!(queue.take(Which::All, at(7)).is_some(), "the look that ran may have asked before");
+        queue.end(page(1), Ended::Again { due_at: at(60), attempts: 1 }, at(7));
+        doubted(&mut queue);
+        assert_eq!(queue.next_due(Which::Alone), Some(at(5)));
+        assert_eq!(queue.waiting(), 1);
     }
 }

@@ -19,7 +19,7 @@ const PAGES: usize = 120;
 
 #[tokio::test]
 async fn three_thousand_events_on_120_pages_stay_within_the_budget() {
-    let world = World::with(Settings::default(), &[]).await;
+    let world = World::with(Settings::default(), &[("NOTION_INDEX_LAG_SECONDS", "1")]).await;
     let pages: Vec<_> = (0..PAGES)
         .map(|n| world.workspace().create(company("Acme").website(&format!("acme-{n}.com")).status("Sourced")))
         .collect();
@@ -42,7 +42,7 @@ async fn three_thousand_events_on_120_pages_stay_within_the_budget() {
         })
         .await;
     assert!(tally.most_in_a_window() <= 180, "{} requests in a minute", tally.most_in_a_window());
-    assert_eq!(tally.most_at_once(), 1, "never two fetches of one page at a time");
+    assert!(tally.most_at_once() <= 1, "never two fetches of one page at a time");
     // Every page was looked at at least once, and its row stands.
     assert_eq!(world.rows().len(), PAGES);
 }

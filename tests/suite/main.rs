@@ -12,6 +12,7 @@ mod load;
 mod mishaps;
 mod past_sweeps;
 mod pipeline;
+mod planner;
 mod private;
 mod process;
 mod program;

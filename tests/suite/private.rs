@@ -58,9 +58,11 @@ async fn health_and_readiness_are_green_while_all_is_well() {
 #[tokio::test]
 async fn a_refused_token_turns_readiness_red_and_burns_no_event() {
     const PAGES: usize = 30;
-    let mut world = World::start().await;
+    let mut world = World::with(Settings::default(), &[("NOTION_INDEX_LAG_SECONDS", "1")]).await;
     world.simulator.faults().refuse_token();
-    let asked = world.simulator.tally().of(Endpoint::Page);
+    let tally = world.simulator.tally().clone();
+    let asked_for_pages = || tally.of(Endpoint::Page) + tally.of(Endpoint::Query);
+    let asked = asked_for_pages();
     for n in 0..PAGES {
         world.workspace().create(company("Acme").website(&format!("acme-{n}.com")));
     }
@@ -76,7 +78,7 @@ async fn a_refused_token_turns_readiness_red_and_burns_no_event() {
 
     // Time enough for a loop without a pause to ask hundreds of times.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let asked = world.simulator.tally().of(Endpoint::Page) - asked;
+    let asked = asked_for_pages() - asked;
     assert!((1..=CONCURRENCY).contains(&asked), "{asked} requests with a token that is refused");
     check_unburnt(&world, PAGES);
     assert_eq!(world.count(EventState::Parked).await, 0);

@@ -24,7 +24,7 @@ use suppressd::{
         id::{DataSourceId, PageId, TableId},
         page::{Page, Parent, Property, Schema, SchemaProperty, Snapshot, Value, View},
     },
-    notion::{Notion, NotionError, Priority, Query, QueryPage},
+    notion::{Notion, NotionError, Priority, Query, QueryPage, Window},
     sources::{SourceSettings, Sources},
     store::{
         Appended, Disposition, EventFilter, EventState, Exclusive, NewEvent, Rows, Store, StoreError, StoredEvent,
@@ -45,6 +45,9 @@ pub(crate) const OTHER_SOURCE: DataSourceId = DataSourceId::from_uuid(Uuid::from
 
 /// How long after a doubtful look a page is looked at once more.
 pub(crate) const SETTLE_AFTER: TimeDelta = TimeDelta::seconds(60);
+
+/// How far a query is taken to trail the live page.
+pub(crate) const INDEX_LAG: TimeDelta = TimeDelta::seconds(60);
 
 /// When the play begins.
 pub(crate) fn start() -> DateTime<Utc> {
@@ -103,6 +106,9 @@ impl Store for Flaky {
     }
 }
 
+/// The rows that the index shows to the nth query, counted from 1.
+type Index = dyn Fn(usize) -> Result<Vec<Page>, NotionError> + Send + Sync;
+
 /// What the script says to the nth look at a page, counted from 1 in the order of the looks of that page.
 type Script = dyn Fn(PageId, usize) -> Result<Page, NotionError> + Send + Sync;
 
@@ -113,9 +119,12 @@ pub(crate) struct Scripted {
     source: DataSourceId,
     roles: Vec<&'static str>,
     script: Arc<Script>,
+    index: Arc<Index>,
     /// How long an answer takes.
     takes: Duration,
     looks: Arc<Mutex<HashMap<PageId, usize>>>,
+    /// The pages of results that were asked for.
+    asked: Arc<Mutex<Vec<Query>>>,
     /// Looks at each page that run, and the most there ever were.
     running: Arc<Mutex<(HashMap<PageId, usize>, usize)>>,
     /// Whether the token is refused.
@@ -137,6 +146,8 @@ impl Scripted {
             source: SOURCE,
             roles: vec!["Website", "Status", "Crunchbase"],
             script: Arc::new(script),
+            index: Arc::new(|_| Err(NotionError::NotFound)),
+            asked: Arc::default(),
             takes: Duration::from_millis(25),
             looks: Arc::default(),
             running: Arc::default(),
@@ -149,6 +160,14 @@ impl Scripted {
         Self { source, roles: roles.to_vec(), ..self }
     }
 
+    /// Answers queries too, from what `index` holds.
+    pub(crate) fn with_index(
+        self,
+        index: impl Fn(usize) -> Result<Vec<Page>, NotionError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { index: Arc::new(index), ..self }
+    }
+
     pub(crate) fn taking(self, takes: Duration) -> Self {
         Self { takes, ..self }
     }
@@ -156,6 +175,16 @@ impl Scripted {
     /// How often a page was asked for.
     pub(crate) fn looks(&self, page: PageId) -> usize {
         self.looks.lock().unwrap().get(&page).copied().unwrap_or(0)
+    }
+
+    /// How often any page was asked for.
+    pub(crate) fn all_looks(&self) -> usize {
+        self.looks.lock().unwrap().values().sum()
+    }
+
+    /// Every page of results that was asked for.
+    pub(crate) fn asked(&self) -> Vec<Query> {
+        self.asked.lock().unwrap().clone()
     }
 
     /// The most looks at one page at the same time.
@@ -228,8 +257,29 @@ impl Notion for Scripted {
         Ok(vec![Schema { data_source: self.source, database: None, title: "CRM".to_owned(), properties }])
     }
 
-    async fn query(&self, _query: &Query, _priority: Priority) -> Result<QueryPage, NotionError> {
-        Err(NotionError::NotFound)
+    /// Gives the rows of the window in the order of their last edit, a hundred at a time.
+    async fn query(&self, query: &Query, _priority: Priority) -> Result<QueryPage, NotionError> {
+        let observed_at = self.clock.now();
+        let nth = {
+            let mut asked = self.asked.lock().unwrap();
+            asked.push(query.clone());
+            asked.len()
+        };
+        let Window::EditedSince(since) = query.window else { return Err(NotionError::NotFound) };
+        let answer = self.may().and_then(|()| (self.index)(nth));
+        tokio::time::sleep(self.takes).await;
+        let mut rows = answer?;
+        rows.retain(|row| row.last_edited_time >= since && !row.in_trash && row.is_archived == query.archived);
+        rows.sort_by_key(|row| (row.last_edited_time, row.id));
+        let from: usize = query.cursor.as_ref().map_or(0, |cursor| cursor.parse().unwrap());
+        let (all, to) = (rows.len(), from + usize::from(query.page_size));
+        let snapshots = rows.into_iter().skip(from).take(usize::from(query.page_size));
+        Ok(QueryPage {
+            snapshots: snapshots.map(|page| Snapshot { page, observed_at, view: View::Query }).collect(),
+            unread: Vec::new(),
+            next_cursor: (to < all).then(|| to.to_string()),
+            capped: false,
+        })
     }
 }
 
@@ -261,6 +311,9 @@ pub(crate) struct Stage {
     pub(crate) health: Health,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    pub(crate) metrics: Metrics,
+    /// Whether pages may share a query.
+    pub(crate) planning: bool,
     notions: Vec<Scripted>,
 }
 
@@ -276,6 +329,8 @@ impl Stage {
             health: Health::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            metrics: Metrics::default(),
+            planning: true,
             notions: notions.iter().map(|notion| (*notion).clone()).collect(),
             folder,
             store,
@@ -296,17 +351,14 @@ impl Stage {
             hard: HardStatuses::default(),
         };
         let sources = Sources::new(self.notions.iter().map(|notion| (settings(notion), notion.clone())));
-        let cache = Cache::new(CacheSettings {
-            ttl: TimeDelta::days(7),
-            index_lag: TimeDelta::seconds(60),
-            rules: Rules::default(),
-        });
+        let cache =
+            Cache::new(CacheSettings { ttl: TimeDelta::days(7), index_lag: INDEX_LAG, rules: Rules::default() });
         let worker = Worker::new(
             inbox,
             sources,
             cache,
-            (self.clock.clone(), Metrics::default()),
-            WorkerSettings { concurrency: 4, settle_after: SETTLE_AFTER },
+            (self.clock.clone(), self.metrics.clone()),
+            WorkerSettings { concurrency: 4, settle_after: SETTLE_AFTER, planning: self.planning },
         );
         let health = WorkerHealth {
             worker: self.health.part("worker", Duration::MAX),
@@ -345,7 +397,7 @@ impl Stage {
     }
 
     pub(crate) async fn stored_events(&self) -> Vec<StoredEvent> {
-        let mut events = self.store.inner.read(|rows| rows.events(EventFilter::All, 1000)).await.unwrap();
+        let mut events = self.store.inner.read(|rows| rows.events(EventFilter::All, 10_000)).await.unwrap();
         events.reverse();
         events
     }
