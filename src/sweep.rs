@@ -41,6 +41,9 @@ const CLEANED_AT_ONCE: u32 = 200;
 /// Differences that one step of judging writes.
 const JUDGED_AT_ONCE: usize = 500;
 
+/// Differences that the report of a dry run names.
+const DIFFERENCES_SHOWN: u32 = 100;
+
 /// What a sweep keeps to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SweepSettings {
@@ -139,7 +142,14 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
             self.sources.filter().reread(&self.store).await?;
         }
         let drift = self.judge_drift(running.id).await?;
-        Ok(tally.report(outcome, self.clock.now(), drift, sources))
+        let report = tally.report(outcome, self.clock.now(), drift, sources);
+        if !running.order.dry_run {
+            return Ok(report);
+        }
+        // Nothing else will be left of it.
+        let id = running.id;
+        let differences = self.store.read(move |rows| rows.drift(id, DIFFERENCES_SHOWN)).await?;
+        Ok(SweepReport { differences, ..report })
     }
 
     /// Deletes what has expired, after a complete sweep of all sources.

@@ -152,7 +152,7 @@ fn tell<W: Write>(output: &mut Output<W>, report: &SweepReport, json: bool) -> s
         .iter()
         .map(|kind| {
             let n = report.drift.by_kind.get(kind).copied().unwrap_or(0);
-            format!("{n} {}", kind.name().replace('_', " "))
+            format!("{n} {}", kind.words())
         })
         .collect();
     row(
@@ -168,6 +168,24 @@ fn tell<W: Write>(output: &mut Output<W>, report: &SweepReport, json: bool) -> s
         "errors",
         format!("{} ({} requests failed, most of them only once)", report.errors_count, counts.notion_errors),
     )?;
+    remarks(output, report)
+}
+
+/// Writes what a dry run would change, what a person should know, and what went wrong.
+fn remarks<W: Write>(output: &mut Output<W>, report: &SweepReport) -> std::io::Result<()> {
+    for difference in &report.differences {
+        let key = difference.key.as_deref().unwrap_or_default();
+        output.line(format_args!(
+            "would mend a {}: {} of page {}",
+            difference.kind.words(),
+            plain(key),
+            difference.page
+        ))?;
+    }
+    let shown = report.differences.len() as u64;
+    if report.dry_run && shown < report.drift.total() {
+        output.line(format_args!("and {} more", report.drift.total() - shown))?;
+    }
     for note in &report.notes {
         output.line(format_args!("{WARNING}note{WARNING:#}  {}", plain(note)))?;
     }

@@ -153,6 +153,9 @@ pub struct SweepReport {
     pub notes: Vec<String>,
     /// Each source.
     pub sources: Vec<SourceReport>,
+    /// What a dry run would change: the first hundred differences. Others keep theirs with the sweep.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Drift>,
 }
 
 /// What came of the sweep of one source.
@@ -228,6 +231,16 @@ impl DriftKind {
             Self::StaleRow => "stale_row",
             Self::ShouldHaveGone => "should_have_gone",
             Self::KeyChanged => "key_changed",
+        }
+    }
+
+    /// Returns it in words for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::MissingRow => "missing row",
+            Self::StaleRow => "stale row",
+            Self::ShouldHaveGone => "row that should have gone",
+            Self::KeyChanged => "changed key",
         }
     }
 

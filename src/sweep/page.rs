@@ -41,7 +41,7 @@ impl Ground {
     ) -> Result<Outcome, StoreError> {
         let earlier = rows.page(sighting.page)?;
         let outcome = self.cache.apply(rows, sighting, &self.cause, now)?;
-        if self.proven_before
+        if self.records_drift
             && let Some(drift) = drift::found(earlier.as_ref(), sighting, &outcome, now)
         {
             rows.record_drift(self.id, &[drift])?;

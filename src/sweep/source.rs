@@ -46,8 +46,9 @@ pub(super) struct Ground {
     pub(super) table: Arc<Resolved>,
     pub(super) started_at: DateTime<Utc>,
     pub(super) cause: Cause,
-    /// Whether a difference means anything: before the first complete sweep the cache is not expected to be right.
-    pub(super) proven_before: bool,
+    /// Whether differences are recorded. Before the first complete sweep the cache is not expected to be right, so that
+    /// only a dry run tells them.
+    pub(super) records_drift: bool,
     pub(super) listed_before: u64,
 }
 
@@ -156,7 +157,7 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
             table: read.table,
             started_at: clock.now(),
             cause: self.running.cause(),
-            proven_before,
+            records_drift: proven_before || self.running.order.dry_run,
             listed_before,
         })
     }

@@ -146,6 +146,7 @@ impl Tally {
             errors: std::mem::take(&mut counts.errors),
             notes: std::mem::take(&mut counts.notes),
             sources,
+            differences: Vec::new(),
         }
     }
 

@@ -145,6 +145,7 @@ fn report(outcome: SweepState, order: &SweepOrder, started_at: DateTime<Utc>, dr
         errors,
         notes: vec![],
         sources: vec![],
+        differences: Vec::new(),
     }
 }
 

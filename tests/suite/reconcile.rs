@@ -127,7 +127,8 @@ async fn what_changed_without_an_event_is_found_and_told() {
     workspace.create(company("Gamma").website("gamma.com"));
     let said = run(&program, &["reconcile"]).await;
     assert_eq!(said.status, Some(0), "{said:?}");
-    let told = "4 (1 missing row, 1 stale row, 1 should have gone, 1 key changed), 4 of which no event had told";
+    let told =
+        "4 (1 missing row, 1 stale row, 1 row that should have gone, 1 changed key), 4 of which no event had told";
     assert!(said.out.contains(told), "{}", said.out);
     let drift = "SELECT count(*) FROM suppressd_drift WHERE told = 'never'";
     assert_eq!(number(&program, drift), 4);
@@ -154,6 +155,10 @@ async fn a_dry_run_says_the_same_and_writes_nothing() {
         assert_eq!(rehearsed[same], carried_out[same], "{same}");
     }
     assert_eq!(carried_out["drift"]["stale_row"], 1);
+    let named: Vec<_> = rehearsed["differences"].as_array().unwrap().iter().map(|it| it["key"].clone()).collect();
+    assert_eq!(named.len(), 2, "{named:?}");
+    assert!(named.contains(&json!("domain:acme-0.com")) && named.contains(&json!("domain:acme-1.com")), "{named:?}");
+    assert_eq!(carried_out["differences"], Json::Null, "`suppressd sweeps --drift` lists those");
     assert_eq!(pipeline::rows(&program.database()).len(), 119);
 }
 
