@@ -39,7 +39,7 @@ use suppressd::{
     },
     sources::{SourceSettings, Sources},
     store::{Disposition, NewEvent, Published, Store as _, StoreError, sqlite::SqliteStore},
-    worker::{Worker, WorkerHealth, WorkerSettings},
+    worker::{Worker, WorkerHealth, WorkerSettings, planner::QUERY_MIN},
 };
 use tokio::time::{Instant, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -68,8 +68,8 @@ struct Took {
 async fn main() {
     let pages = if std::env::args().any(|word| word == "--quick") { 120 } else { 500 };
     let mut both = Vec::new();
-    for (name, planning) in [("with queries", true), ("page by page", false)] {
-        let took = run(pages, planning).await;
+    for (name, query_min) in [("with queries", Some(QUERY_MIN)), ("page by page", None)] {
+        let took = run(pages, query_min).await;
         println!(
             "{name:<13} {pages} pages fresh after {:6.1} s and {:4} requests, settled after {:6.1} s and {:4} requests",
             took.fresh.as_secs_f64(),
@@ -89,7 +89,7 @@ async fn main() {
     }
 }
 
-async fn run(pages: usize, planning: bool) -> Took {
+async fn run(pages: usize, query_min: Option<usize>) -> Took {
     let manner = Manner { latency: LATENCY, ..Manner::default() };
     let simulator = Simulator::start(Settings { manner, ..Settings::default() }).await.unwrap();
     let (workspace, clock, metrics) = (simulator.workspace().clone(), Clock::system(), Metrics::default());
@@ -109,7 +109,7 @@ async fn run(pages: usize, planning: bool) -> Took {
         sources,
         cache,
         (clock.clone(), metrics),
-        WorkerSettings { concurrency: 4, settle_after: TimeDelta::seconds(60), planning },
+        WorkerSettings { concurrency: 4, settle_after: TimeDelta::seconds(60), query_min },
     );
     let (health, stop) = (Health::default(), CancellationToken::new());
     let health =

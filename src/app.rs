@@ -34,7 +34,7 @@ use crate::{
     },
     sources::SourceSettings,
     store::{StoreError, sqlite::SqliteStore},
-    worker::WorkerSettings,
+    worker::{WorkerSettings, planner::QUERY_MIN},
 };
 
 /// How long after a look that Notion may not have been ready for a page is looked at once more.
@@ -123,7 +123,7 @@ fn cache(config: &Config) -> Result<Cache, AppError> {
 }
 
 const fn worker_settings(config: &Config) -> WorkerSettings {
-    WorkerSettings { concurrency: config.api.concurrency, settle_after: SETTLE_AFTER, planning: true }
+    WorkerSettings { concurrency: config.api.concurrency, settle_after: SETTLE_AFTER, query_min: Some(QUERY_MIN) }
 }
 
 /// Returns the tokens that sign deliveries: the configured ones, else the one that a handshake stored.

@@ -12,6 +12,7 @@ pub mod recorded;
 pub mod scan;
 pub mod schema;
 pub mod signature;
+pub mod transport;
 
 use std::{error::Error as StdError, time::Duration};
 

@@ -6,21 +6,25 @@
 //!    `world`, [`schema`] and [`value`] hold what there is; `writing` and `tables` change it.
 //! 2. [`api`]: one request's way through token, version, budget and faults to an object, which `query` finds and
 //!    [`shape`] writes.
-//! 3. [`webhooks`]: one event's way through `aggregation` and `outbox` to a signed delivery and its retries.
+//! 3. [`webhooks`]: one event's way through `aggregation` and `outbox` to a signed delivery and its retries, and the
+//!    [`recipient`] of it.
 //! 4. [`faults`]: what can be made to go wrong. [`truth`] and [`tally`] are for those who watch.
+//! 5. [`offline`]: all of this without sockets, asked over a [`wire`] within the process. The [`Simulator`] is the same
+//!    behind a listener.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use fastrand::Rng;
 use tokio::net::TcpListener;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     clock::Clock,
     simulator::{
-        api::{Api, Manner, router},
+        api::{Manner, router},
         faults::Faults,
         line::{Line, Lines},
+        offline::Offline,
+        recipient::Recipient,
         tally::Tally,
         webhooks::{Delivering, Webhooks},
         workspace::{Habits, Workspace},
@@ -42,7 +46,9 @@ pub mod draft;
 pub mod event;
 pub mod faults;
 pub mod identity;
+pub mod offline;
 pub mod question;
+pub mod recipient;
 pub mod scenario;
 pub mod schema;
 pub mod shape;
@@ -50,6 +56,7 @@ pub mod tally;
 pub mod truth;
 pub mod value;
 pub mod webhooks;
+pub mod wire;
 pub mod workspace;
 
 pub use crate::simulator::world::{Access, Home, Outcome};
@@ -76,35 +83,23 @@ impl Default for Settings {
 /// A running simulated Notion. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Simulator {
-    workspace: Workspace,
+    notion: Offline,
     address: SocketAddr,
-    token: String,
-    verification_token: String,
-    seed: u64,
-    faults: Faults,
-    tally: Tally,
-    stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Simulator {
     /// Starts the API on a free port of 127.0.0.1.
     pub async fn start(settings: Settings) -> io::Result<Self> {
-        let Settings { clock, seed, habits, manner } = settings;
-        let workspace = Workspace::new(clock, seed, habits);
-        let mut rng = Rng::with_seed(seed);
-        let token = format!("ntn_{}", letters(&mut rng, 46));
-        let verification_token = format!("secret_{}", letters(&mut rng, 43));
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-
-        let api = Api::new(workspace.clone(), manner, token.clone(), stop.clone());
-        let (faults, tally) = (api.faults().clone(), api.tally().clone());
+        let notion = Offline::new(settings);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let service = router(Arc::new(api)).into_make_service_with_connect_info::<Line>();
-        let serve = axum::serve(Lines(listener), service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let service = router(Arc::clone(notion.api())).into_make_service_with_connect_info::<Line>();
+        let serve =
+            axum::serve(Lines(listener), service).with_graceful_shutdown(notion.stop().clone().cancelled_owned());
+        let tasks = TaskTracker::new();
         tasks.spawn(async move { serve.await });
-        Ok(Self { workspace, address, token, verification_token, seed, faults, tally, stop, tasks })
+        Ok(Self { notion, address, tasks })
     }
 
     /// Returns what stands in the place of `https://api.notion.com`.
@@ -114,43 +109,43 @@ impl Simulator {
 
     /// Returns the token that the API takes.
     pub fn token(&self) -> &str {
-        &self.token
+        self.notion.token()
     }
 
     /// Returns the token that deliveries are signed with.
     pub fn verification_token(&self) -> &str {
-        &self.verification_token
+        self.notion.verification_token()
     }
 
     /// Returns the workspace, to work in.
     pub const fn workspace(&self) -> &Workspace {
-        &self.workspace
+        self.notion.workspace()
     }
 
     /// Returns the plan of faults.
-    pub const fn faults(&self) -> &Faults {
-        &self.faults
+    pub fn faults(&self) -> &Faults {
+        self.notion.faults()
     }
 
     /// Returns the counts of requests.
-    pub const fn tally(&self) -> &Tally {
-        &self.tally
+    pub fn tally(&self) -> &Tally {
+        self.notion.tally()
     }
 
     /// Subscribes `target` to the events of the workspace.
     pub fn webhooks(&self, target: &str, manner: Delivering) -> Result<Webhooks, reqwest::Error> {
-        Webhooks::new(&self.workspace, target, &self.verification_token, self.seed, manner)
+        Ok(self.notion.subscribe(Recipient::http(target)?, manner))
     }
 
     /// Delivers events in the background, until the simulator stops.
     pub fn deliver_in_background(&self, webhooks: &Webhooks) {
-        let (webhooks, stop) = (webhooks.clone(), self.stop.clone());
+        let (webhooks, stop) = (webhooks.clone(), self.notion.stop().clone());
         self.tasks.spawn(async move { webhooks.run(stop).await });
     }
 
     /// Stops, and waits until everything has.
     pub async fn stop(self) {
-        self.stop.cancel();
+        self.notion.stop().cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -158,12 +153,8 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.notion.stop().cancel();
     }
-}
-
-fn letters(rng: &mut Rng, n: usize) -> String {
-    (0..n).map(|_| rng.alphanumeric()).collect()
 }
 
 #[cfg(test)]

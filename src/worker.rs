@@ -80,8 +80,8 @@ pub struct WorkerSettings {
     pub concurrency: usize,
     /// How long after a look that Notion may not have been ready for the page is looked at once more.
     pub settle_after: TimeDelta,
-    /// Whether many pages that are due share a query.
-    pub planning: bool,
+    /// From how many pages on that are due they share a query; `None` where they never do.
+    pub query_min: Option<usize>,
 }
 
 /// The worker. Clones share everything.
@@ -194,8 +194,8 @@ impl<S: Store, N: Notion> Worker<S, N> {
                 taken_up_at = Some(Instant::now());
                 self.take_up(&mut queue).await;
             }
-            if self.settings.planning {
-                self.gather(&mut queue, &mut looks).await;
+            if let Some(query_min) = self.settings.query_min {
+                self.gather(&mut queue, &mut looks, query_min).await;
             }
             self.start_looks(&mut queue, &mut looks, &health);
             health.worker.beat();
@@ -259,9 +259,9 @@ impl<S: Store, N: Notion> Worker<S, N> {
     }
 
     /// Holds back pages that are due while more of a burst come in, and then plans how they are looked at.
-    async fn gather(&self, queue: &mut Queue, looks: &mut Looks) {
-        let Some(due) = looks.gathered(queue, self.clock.now()) else { return };
-        match self.plan(due).await {
+    async fn gather(&self, queue: &mut Queue, looks: &mut Looks, query_min: usize) {
+        let Some(due) = looks.gathered(queue, self.clock.now(), query_min) else { return };
+        match self.plan(due, query_min).await {
             Ok(plan) => {
                 for subject in plan.singly {
                     queue.single_out(subject);

@@ -99,7 +99,7 @@ pub async fn run(
         // A recorded page will not say anything else a minute later, and costs no request.
         (Some(recorded), Some(right)) => {
             let sources = recorded_sources(config, &recorded);
-            let settings = WorkerSettings { settle_after: TimeDelta::zero(), planning: false, ..settings };
+            let settings = WorkerSettings { settle_after: TimeDelta::zero(), query_min: None, ..settings };
             run(settings, Vec::new()).run(sources, Some(right), told).await
         }
         (None, Some(right)) => {

@@ -8,9 +8,8 @@ use std::{str::FromStr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{
-    Method, RequestBuilder, Response,
+    Method,
     header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue, RETRY_AFTER},
-    redirect,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
@@ -30,14 +29,9 @@ use crate::{
         failure,
         page_json::{self, PageError},
         schema::{self, SchemaError},
+        transport::{Request, Transport, TransportError, http::Http},
     },
 };
-
-/// To connect takes no longer than this, whatever the whole call may take.
-const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
-
-/// Answers are refused beyond this: 100 rows of 25 references and long texts each stay far below.
-const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Who looks at a page waits no longer than this for a turn: a pause can last for hours, and whoever waits in here keeps
 /// pages of other tokens from being looked at. Without a pause nobody waits nearly as long.
@@ -110,9 +104,12 @@ pub enum ClientError {
 
 /// Asks Notion. Clones share connections and budget.
 #[derive(Debug, Clone)]
-pub struct Client {
-    http: reqwest::Client,
+pub struct Client<T = Http> {
+    transport: T,
     base_url: Url,
+    /// What every request says: the token, and the version that is spoken.
+    headers: HeaderMap,
+    timeout: Duration,
     /// Known, so that no error repeats it.
     token: SecretString,
     budget: Budget,
@@ -120,9 +117,30 @@ pub struct Client {
     metrics: Metrics,
 }
 
+/// What one question sends.
+struct Question {
+    method: Method,
+    url: Url,
+    body: Option<Json>,
+}
+
 impl Client {
-    /// Builds a client; asks nothing yet.
+    /// Builds a client that asks over HTTP; asks nothing yet.
     pub fn new(settings: ClientSettings, budget: Budget, clock: Clock, metrics: Metrics) -> Result<Self, ClientError> {
+        let transport = Http::new(settings.timeout).map_err(ClientError::Setup)?;
+        Self::over(transport, settings, budget, clock, metrics)
+    }
+}
+
+impl<T: Transport> Client<T> {
+    /// Builds a client that asks through `transport`; asks nothing yet.
+    pub fn over(
+        transport: T,
+        settings: ClientSettings,
+        budget: Budget,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, ClientError> {
         let ClientSettings { base_url, token, version, timeout } = settings;
         if base_url.cannot_be_a_base() || !base_url.username().is_empty() || base_url.password().is_some() {
             return Err(ClientError::BaseUrl);
@@ -133,37 +151,28 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, authorization);
         headers.insert("Notion-Version", HeaderValue::from_static(version.header()));
-        let http = reqwest::Client::builder()
-            .default_headers(headers)
-            .user_agent(concat!("suppressd/", env!("CARGO_PKG_VERSION")))
-            // A redirect would be a second request, which no budget has granted.
-            .redirect(redirect::Policy::none())
-            .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
-            .timeout(timeout)
-            .build()
-            .map_err(ClientError::Setup)?;
-        Ok(Self { http, base_url, token, budget, clock, metrics })
+        Ok(Self { transport, base_url, headers, timeout, token, budget, clock, metrics })
     }
 
-    fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+    fn question(&self, method: Method, path: &[&str]) -> Question {
         let mut url = self.base_url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("v1").extend(path);
         }
-        self.http.request(method, url)
+        Question { method, url, body: None }
     }
 
     /// Sends one request once the budget allows it, and reads its answer. `read` gets the JSON and the instant before
     /// the request was sent.
-    async fn ask<T>(
+    async fn ask<R>(
         &self,
-        request: RequestBuilder,
+        question: Question,
         priority: Priority,
-        read: impl FnOnce(&Json, DateTime<Utc>) -> Result<T, NotionError> + Send,
-    ) -> Result<T, NotionError> {
+        read: impl FnOnce(&Json, DateTime<Utc>) -> Result<R, NotionError> + Send,
+    ) -> Result<R, NotionError> {
         self.turn(priority).await?;
         let observed_at = self.clock.now();
-        let outcome = self.answer(request).await.and_then(|json| read(&json, observed_at));
+        let outcome = self.answer(question).await.and_then(|json| read(&json, observed_at));
         if let Err(NotionError::RateLimited { retry_after }) = &outcome {
             self.budget.pause(*retry_after);
         }
@@ -184,17 +193,17 @@ impl Client {
         if in_turn { Ok(()) } else { Err(NotionError::RateLimited { retry_after: retry_after() }) }
     }
 
-    async fn answer(&self, request: RequestBuilder) -> Result<Json, NotionError> {
-        let response = request.send().await.map_err(unavailable)?;
-        let status = response.status();
-        if !status.is_success() {
-            let retry_after = response.headers().get(RETRY_AFTER).cloned();
+    async fn answer(&self, question: Question) -> Result<Json, NotionError> {
+        let Question { method, url, body } = question;
+        let request = Request { method, url, headers: &self.headers, body, timeout: self.timeout };
+        let answer = self.transport.send(request).await.map_err(unanswered)?;
+        if !(200..300).contains(&answer.status) {
+            let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             // A refusal whose body breaks off is a refusal still.
-            let body = whole_body(response).await.unwrap_or_default();
-            let retry_after = retry_after.as_ref().and_then(|value| value.to_str().ok());
-            return Err(failure::classify(status.as_u16(), retry_after, &body, &self.token, self.clock.now()));
+            let body = answer.body.unwrap_or_default();
+            return Err(failure::classify(answer.status, retry_after, &body, &self.token, self.clock.now()));
         }
-        let body = whole_body(response).await?;
+        let body = answer.body.map_err(unanswered)?;
         serde_json::from_slice(&body).map_err(|error| NotionError::Unreadable(format!("not JSON: {error}")))
     }
 
@@ -202,14 +211,14 @@ impl Client {
         let sources = match table {
             TableId::DataSource(id) => vec![id],
             TableId::Database(id) => {
-                let request = self.request(Method::GET, &["databases", &id.to_string()]);
-                self.ask(request, priority, |json, _| schema::data_sources(json).map_err(unreadable_schema)).await?
+                let question = self.question(Method::GET, &["databases", &id.to_string()]);
+                self.ask(question, priority, |json, _| schema::data_sources(json).map_err(unreadable_schema)).await?
             }
         };
         let mut schemas = Vec::with_capacity(sources.len());
         for id in sources {
-            let request = self.request(Method::GET, &["data_sources", &id.to_string()]);
-            let schema = self.ask(request, priority, |json, _| match schema::schema(json) {
+            let question = self.question(Method::GET, &["data_sources", &id.to_string()]);
+            let schema = self.ask(question, priority, |json, _| match schema::schema(json) {
                 Ok(schema) if schema.data_source == id => Ok(schema),
                 Ok(other) => Err(NotionError::Unreadable(format!("data source {} for {id}", other.data_source))),
                 Err(error) => Err(unreadable_schema(error)),
@@ -238,9 +247,9 @@ impl Client {
     }
 }
 
-impl Notion for Client {
+impl<T: Transport> Notion for Client<T> {
     async fn page(&self, id: PageId, priority: Priority) -> Result<Snapshot, NotionError> {
-        let request = self.request(Method::GET, &["pages", &id.to_string()]);
+        let question = self.question(Method::GET, &["pages", &id.to_string()]);
         let read = |json: &Json, observed_at| match page_json::page(json) {
             Ok(page) if page.id == id => Ok(Snapshot { page, observed_at, view: View::Page }),
             Ok(other) => Err(NotionError::Unreadable(format!("page {} for {id}", other.id))),
@@ -252,7 +261,7 @@ impl Notion for Client {
             }),
             Err(error) => Err(NotionError::Unreadable(error.to_string())),
         };
-        self.ask(request, priority, read).await
+        self.ask(question, priority, read).await
     }
 
     /// A database and its data source have different ids, and people mix them up (UP25): what is not found as one is
@@ -274,8 +283,8 @@ impl Notion for Client {
     }
 
     async fn query(&self, query: &Query, priority: Priority) -> Result<QueryPage, NotionError> {
-        let request = self.request(Method::POST, &["data_sources", &query.data_source.to_string(), "query"]);
-        self.ask(request.json(&query::body(query)), priority, query::results).await
+        let question = self.question(Method::POST, &["data_sources", &query.data_source.to_string(), "query"]);
+        self.ask(Question { body: Some(query::body(query)), ..question }, priority, query::results).await
     }
 }
 
@@ -284,20 +293,11 @@ const fn is_failure(error: &NotionError) -> bool {
     !matches!(error, NotionError::NotFound)
 }
 
-/// Reads the body up to the bound, unpacked. One that breaks off never counts as whole.
-async fn whole_body(mut response: Response) -> Result<Vec<u8>, NotionError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
-            return Err(NotionError::Unreadable(format!("a body of more than {BODY_BYTES_MAX} bytes")));
-        }
-        body.extend_from_slice(&chunk);
+fn unanswered(error: TransportError) -> NotionError {
+    match error {
+        TransportError::Broken(source) => NotionError::Unavailable(source),
+        TransportError::TooLong => NotionError::Unreadable(error.to_string()),
     }
-    Ok(body)
-}
-
-fn unavailable(error: reqwest::Error) -> NotionError {
-    NotionError::Unavailable(Box::new(error))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` takes")]
@@ -319,7 +319,10 @@ mod tests {
     };
     use tokio_util::task::TaskTracker;
 
-    use crate::{metrics::Counts, notion::Window};
+    use crate::{
+        metrics::Counts,
+        notion::{Window, transport::BODY_BYTES_MAX},
+    };
 
     use super::*;
 

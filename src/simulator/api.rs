@@ -91,7 +91,11 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
 }
 
 /// Answers one request.
-async fn answer(State(api): State<Arc<Api>>, ConnectInfo(line): ConnectInfo<Line>, request: Request) -> Response {
+pub(crate) async fn answer(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(line): ConnectInfo<Line>,
+    request: Request,
+) -> Response {
     let now = api.workspace.clock().now();
     let (head, body) = request.into_parts();
     let body = to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();

@@ -22,6 +22,7 @@ use crate::{
     simulator::{
         event::{Event, Subscription},
         outbox::{Outbox, Which},
+        recipient::Recipient,
         workspace::Workspace,
     },
 };
@@ -52,10 +53,10 @@ pub struct Webhooks(Arc<Inside>);
 
 struct Inside {
     workspace: Workspace,
-    target: String,
+    recipient: Recipient,
     token: String,
     subscription: Subscription,
-    client: reqwest::Client,
+    timeout: Duration,
     at_once: usize,
     outbox: Mutex<Outbox>,
 }
@@ -69,16 +70,26 @@ impl Webhooks {
         seed: u64,
         manner: Delivering,
     ) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder().timeout(manner.timeout).no_proxy().build()?;
-        Ok(Self(Arc::new(Inside {
+        Ok(Self::told_to(Recipient::http(target)?, workspace, token, seed, manner))
+    }
+
+    /// Subscribes `recipient` to the events of a workspace.
+    pub(crate) fn told_to(
+        recipient: Recipient,
+        workspace: &Workspace,
+        token: &str,
+        seed: u64,
+        manner: Delivering,
+    ) -> Self {
+        Self(Arc::new(Inside {
             workspace: workspace.clone(),
-            target: target.to_owned(),
+            recipient,
             token: token.to_owned(),
             subscription: workspace.identity().subscription(),
-            client,
+            timeout: manner.timeout,
             at_once: manner.at_once.max(1),
             outbox: Mutex::new(Outbox::new(manner, seed)),
-        })))
+        }))
     }
 
     /// Posts the verification token, as Notion does when the subscription is created and when somebody asks again.
@@ -158,12 +169,8 @@ impl Webhooks {
     }
 
     async fn post(&self, body: String, signed: bool) -> Option<u16> {
-        let mut request = self.0.client.post(&self.0.target).header("content-type", "application/json");
-        if signed {
-            request = request.header("x-notion-signature", sign(&self.0.token, body.as_bytes())?);
-        }
-        let answer = request.body(body).send().await;
-        answer.ok().map(|answer| answer.status().as_u16())
+        let signature = if signed { Some(sign(&self.0.token, body.as_bytes())?) } else { None };
+        self.0.recipient.post(body, signature, self.0.timeout).await
     }
 
     fn now(&self) -> DateTime<Utc> {
@@ -178,7 +185,7 @@ impl Webhooks {
 impl fmt::Debug for Webhooks {
     /// Leaves the token out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Webhooks").field("target", &self.0.target).finish_non_exhaustive()
+        f.debug_struct("Webhooks").field("recipient", &self.0.recipient).finish_non_exhaustive()
     }
 }
 

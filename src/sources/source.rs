@@ -95,6 +95,13 @@ impl<N: Notion> Source<N> {
         Some((Resolved { data_source: schema.data_source, database: schema.database, mapping, hard }, basis))
     }
 
+    /// Returns what an earlier run stored last; a database can have had another data source before.
+    async fn stored<S: Store>(&self, store: &S) -> Result<Option<Arc<Resolved>>, AskError> {
+        let stored = store.read(|rows| rows.sources()).await?;
+        let ours = stored.iter().filter_map(|stored| Some((stored.resolved_at, self.recognise(stored)?.0)));
+        Ok(ours.max_by_key(|(resolved_at, _)| *resolved_at).map(|(_, known)| Arc::new(known)))
+    }
+
     /// Reads the schema and stores what it says.
     pub(super) async fn resolve<S: Store>(
         &self,
@@ -103,7 +110,11 @@ impl<N: Notion> Source<N> {
         priority: Priority,
     ) -> Result<Read, AskError> {
         let schemas = self.gate.guard(now, self.notion.schemas(self.settings.table, priority)).await?;
-        let earlier = self.resolved();
+        let earlier = match self.resolved() {
+            Some(known) => Some(known),
+            // Whoever reads first, worker or sweep: a property that was renamed meanwhile is known by its stored id.
+            None => self.stored(store).await?,
+        };
         let others = schemas.len().saturating_sub(1);
         let schema = pick(schemas, earlier.as_deref())?;
         let note = (others > 0).then(|| self.only_one_is_watched(&schema, others));

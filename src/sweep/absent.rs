@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -41,9 +42,9 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         }
     }
 
-    /// Whatever was seen since the sweep began needs no other proof.
     fn is_absent(&self, ground: &Ground, page: &ListedPage) -> bool {
-        page.observed_at < ground.started_at && !self.seen().contains(&page.id)
+        let now = self.sweeper.clock.now();
+        !was_seen_between(ground.started_at, now, page.observed_at) && !self.seen().contains(&page.id)
     }
 
     /// Asks for pages, a few at once.
@@ -76,5 +77,29 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
     async fn strength(&self, page: PageId) -> Result<Option<crate::model::key::Strength>, Trouble> {
         let cache = self.sweeper.cache.clone();
         Ok(self.sweeper.store.read(move |rows| cache.strength(rows, page)).await?)
+    }
+}
+
+/// Whatever was seen since the sweep began needs no other proof. What seems to have been seen later than now was seen
+/// before the clock was set back.
+fn was_seen_between(started_at: DateTime<Utc>, now: DateTime<Utc>, observed_at: DateTime<Utc>) -> bool {
+    (started_at..=now).contains(&observed_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn a_page_seen_before_the_clock_was_set_back_is_asked_for() {
+        let (started_at, second) = (DateTime::UNIX_EPOCH, TimeDelta::seconds(1));
+        let now = started_at + second * 10;
+        for (observed_at, seen) in
+            [(started_at - second, false), (started_at, true), (now, true), (now + second, false)]
+        {
+            assert_eq!(was_seen_between(started_at, now, observed_at), seen, "{observed_at}");
+        }
     }
 }

@@ -138,7 +138,9 @@ impl Seen {
         now: DateTime<Utc>,
         settle_after: TimeDelta,
     ) -> Option<DateTime<Utc>> {
+        // Planned farther ahead than anything ever is, it was before the clock was set back.
         let planned = event.due_at.filter(|_| event.reason.as_deref() == Some(UNSETTLED));
+        let planned = planned.map(|due_at| due_at.min(now + settle_after));
         let due_at = planned.unwrap_or(now + settle_after);
         let is_over = planned.is_some_and(|due_at| due_at <= now);
         (!is_over && self.may_be_behind(event, known)).then_some(due_at)

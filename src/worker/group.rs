@@ -61,13 +61,13 @@ enum Reach {
 
 impl<S: Store, N: Notion> Worker<S, N> {
     /// Plans how pages that are due are looked at.
-    pub(super) async fn plan(&self, due: Vec<Look>) -> Result<Plan, StoreError> {
+    pub(super) async fn plan(&self, due: Vec<Look>, query_min: usize) -> Result<Plan, StoreError> {
         let tables = self.sources.resolved();
         let facts = self.store().read(move |rows| {
             let pages = due.into_iter().filter_map(|look| Some((look, apply::page_of(look.subject)?)));
             pages.map(|(look, page)| facts(rows, look, page, &tables)).collect::<Result<_, _>>()
         });
-        Ok(planner::plan(facts.await?))
+        Ok(planner::plan(facts.await?, query_min))
     }
 
     /// Looks at many pages; whatever comes of it is stored when this returns.
@@ -260,7 +260,8 @@ impl<S: Store, N: Notion> Worker<S, N> {
 
     fn asked(&self) -> Asked {
         let now = self.clock.now();
-        Asked { at: now, now, index_lag: self.cache.settings().index_lag }
+        let query_min = self.settings.query_min.unwrap_or(usize::MAX);
+        Asked { at: now, now, index_lag: self.cache.settings().index_lag, query_min }
     }
 }
 

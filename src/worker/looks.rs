@@ -15,7 +15,7 @@ use crate::{
     model::event::Subject,
     worker::{
         group::GroupEnded,
-        planner::{GROUP_MAX, Group, QUERY_MIN},
+        planner::{GROUP_MAX, Group},
         queue::{Look, Queue, Which},
     },
 };
@@ -57,8 +57,8 @@ impl Looks {
 
     /// Returns the pages that are due, once enough of them were and had the time to become more. Until then those that
     /// could share a query are held back; while a query runs, so is every one that could have been in it.
-    pub(super) fn gathered(&mut self, queue: &Queue, now: DateTime<Utc>) -> Option<Vec<Look>> {
-        let enough = if self.groups() == 0 { QUERY_MIN } else { 1 };
+    pub(super) fn gathered(&mut self, queue: &Queue, now: DateTime<Utc>, query_min: usize) -> Option<Vec<Look>> {
+        let enough = if self.groups() == 0 { query_min } else { 1 };
         if self.gathering_since.is_none() && queue.gathered(now, enough).len() >= enough {
             self.gathering_since = Some(Instant::now());
         }

@@ -26,7 +26,7 @@ use crate::{
     worker::queue::{Look, QUERIES_MAX},
 };
 
-/// From this many pages on a query is worth it.
+/// From this many pages on a query is worth it, as a rule.
 ///
 /// It costs about two requests, and most bursts need two rounds of it: a fifth of what these pages cost one by one.
 /// Fewer are cheap enough, settled a minute earlier, and, four at a time, fresh as soon as a query would have them.
@@ -105,8 +105,8 @@ pub enum Fate {
     Singly,
 }
 
-/// Plans how the pages that are due are looked at.
-pub fn plan(due: Vec<Due>) -> Plan {
+/// Plans how the pages that are due are looked at, where a query is worth it from `query_min` pages on.
+pub fn plan(due: Vec<Due>, query_min: usize) -> Plan {
     let mut plan = Plan::default();
     let mut by_source: BTreeMap<DataSourceId, Vec<Wanted>> = BTreeMap::new();
     for page in due {
@@ -119,7 +119,7 @@ pub fn plan(due: Vec<Due>) -> Plan {
         pages.sort_by_key(|wanted| wanted.happened_at);
         for burst in pages.chunk_by(|earlier, later| later.happened_at - earlier.happened_at <= BURST_GAP) {
             match burst {
-                [first, ..] if burst.len() >= QUERY_MIN => {
+                [first, ..] if burst.len() >= query_min => {
                     plan.groups.push(Group { source, since: first.happened_at - OVERLAP, pages: burst.to_vec() });
                 }
                 few => plan.singly.extend(few.iter().map(|wanted| wanted.look.subject)),
@@ -158,6 +158,8 @@ pub struct Asked {
     pub now: DateTime<Utc>,
     /// How far the index may trail the live page.
     pub index_lag: TimeDelta,
+    /// From how many pages on a query is worth it.
+    pub query_min: usize,
 }
 
 impl Asked {
@@ -174,7 +176,7 @@ impl Asked {
 
     /// Says what becomes of one of `missed` pages that the query did not show, or showed older than their events.
     pub fn missed(self, happened_at: DateTime<Utc>, queries: u8, missed: usize) -> Fate {
-        if missed < QUERY_MIN || queries + 1 >= QUERIES_MAX || self.index_lag <= TimeDelta::zero() {
+        if missed < self.query_min || queries + 1 >= QUERIES_MAX || self.index_lag <= TimeDelta::zero() {
             return Fate::Singly;
         }
         let again_at = if !self.may_trail(happened_at) {
@@ -245,8 +247,8 @@ mod tests {
 
     #[test]
     fn few_pages_are_fetched_and_many_share_a_query() {
-        assert_eq!(sizes(&plan((0..19).map(due).collect())), (vec![], 19));
-        let shared = plan((0..20).rev().map(due).collect());
+        assert_eq!(sizes(&plan((0..19).map(due).collect(), QUERY_MIN)), (vec![], 19));
+        let shared = plan((0..20).rev().map(due).collect(), QUERY_MIN);
         assert_eq!(sizes(&shared), (vec![20], 0));
         assert_eq!(shared.groups[0].since, at(1_000 - 120), "two minutes before the first event");
         assert_eq!(shared.groups[0].result_pages_max(), 4);
@@ -266,11 +268,11 @@ mod tests {
             Due { needs_page: true, ..due(1) },
             Due { look: Look { queries: QUERIES_MAX, ..due(1).look }, ..due(1) },
         ] {
-            let plan = plan((10..30).map(due).chain([single.clone()]).collect());
+            let plan = plan((10..30).map(due).chain([single.clone()]).collect(), QUERY_MIN);
             assert_eq!((sizes(&plan), &plan.singly[..]), ((vec![20], 1), &[single.look.subject][..]), "{single:?}");
         }
         let unknown = Due { standing: None, ..due(1) };
-        assert_eq!(sizes(&plan((10..30).map(due).chain([unknown]).collect())), (vec![21], 0));
+        assert_eq!(sizes(&plan((10..30).map(due).chain([unknown]).collect(), QUERY_MIN)), (vec![21], 0));
     }
 
     #[test]
@@ -278,13 +280,13 @@ mod tests {
         let elsewhere = (30..50).map(|n| Due { source: Some(OTHER), ..due(n) });
         let few_elsewhere = (50..53).map(|n| Due { source: Some(DataSourceId::from_uuid(Uuid::nil())), ..due(n) });
         let days_ago = (60..80).map(|n| Due { event: Some((at(-90_000), EventKind::PageCreated)), ..due(n) });
-        let plan = plan((0..20).map(due).chain(elsewhere).chain(few_elsewhere).chain(days_ago).collect());
+        let plan = plan((0..20).map(due).chain(elsewhere).chain(few_elsewhere).chain(days_ago).collect(), QUERY_MIN);
         assert_eq!(sizes(&plan), (vec![20, 20, 20], 3));
         assert_eq!(plan.groups[0].since, at(-90_000 - 120));
     }
 
     fn asked(seconds: i64) -> Asked {
-        Asked { at: at(seconds), now: at(seconds), index_lag: LAG }
+        Asked { at: at(seconds), now: at(seconds), index_lag: LAG, query_min: QUERY_MIN }
     }
 
     #[test]

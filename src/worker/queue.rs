@@ -14,6 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     model::{event::Subject, id::PageId},
     store::{Seq, Waiting},
+    worker::retry::BACKOFF_MAX,
 };
 
 /// How long a subject rests when something came while it was looked at: a burst of events about one page, such as a
@@ -34,6 +35,8 @@ pub struct Queue {
     looks: usize,
     capacity: usize,
     overflowed: bool,
+    /// The last time that was told.
+    told: DateTime<Utc>,
 }
 
 #[derive(Debug)]
@@ -97,6 +100,7 @@ impl Queue {
             looks: 0,
             capacity,
             overflowed: false,
+            told: DateTime::<Utc>::MIN_UTC,
         }
     }
 
@@ -104,6 +108,7 @@ impl Queue {
     ///
     /// An event of a subject that is put off makes it due at once: what failed may well work for what is new.
     pub fn offer(&mut self, subject: Subject, through: Seq, now: DateTime<Utc>) {
+        self.tell(now);
         let has_room = self.places.len() < self.capacity;
         match self.places.get_mut(&subject) {
             // Heard of twice, by the bell and from the store: the look or the place covers it already.
@@ -120,7 +125,11 @@ impl Queue {
     }
 
     /// Gives a subject of the store its place, as it was put off. A place that it has is left as it is.
+    ///
+    /// Nothing is put off in the store for longer than the longest wait between two tries: what seems to be, was before
+    /// the clock was set back.
     pub fn restore(&mut self, waiting: &Waiting, now: DateTime<Utc>) {
+        self.tell(now);
         let has_room = self.places.len() < self.capacity;
         match self.places.get_mut(&waiting.subject) {
             Some(Place::Looked { through, newer, .. }) if waiting.through > *through => {
@@ -132,7 +141,7 @@ impl Queue {
             }
             Some(_) => (),
             None if has_room => {
-                let due_at = waiting.due_at.unwrap_or(now);
+                let due_at = waiting.due_at.map_or(now, |due_at| due_at.min(now + BACKOFF_MAX));
                 let (through, attempts) = (waiting.through, waiting.attempts);
                 self.put(waiting.subject, Place::Waits { due_at, through, attempts, queries: 0 });
             }
@@ -159,6 +168,7 @@ impl Queue {
 
     /// Takes the subject that has been due for longest.
     pub fn take(&mut self, which: Which, now: DateTime<Utc>) -> Option<Look> {
+        self.tell(now);
         let (due_at, _, subject) = self.first(which)?;
         if due_at > now { None } else { self.take_this(subject) }
     }
@@ -188,6 +198,7 @@ impl Queue {
 
     /// Ends a look. Where something came meanwhile, the subject waits once more, due after a short rest.
     pub fn end(&mut self, subject: Subject, ended: Ended, now: DateTime<Utc>) {
+        self.tell(now);
         let Some(Place::Looked { through, newer, queries }) = self.places.remove(&subject) else { return };
         self.looks = self.looks.saturating_sub(1);
         // Kept over newer events, so that no page is queried for ever without being looked at.
@@ -235,6 +246,26 @@ impl Queue {
             self.overflowed = false;
         }
         wants
+    }
+
+    /// Takes everything that waits along with a clock that was set back, so that nobody waits for the difference.
+    fn tell(&mut self, now: DateTime<Utc>) {
+        let set_back_by = self.told - now;
+        self.told = now;
+        if set_back_by <= TimeDelta::zero() {
+            return;
+        }
+        for place in self.places.values_mut() {
+            if let Place::Waits { due_at, .. } = place {
+                *due_at -= set_back_by;
+            }
+        }
+        for order in [&mut self.joint, &mut self.alone] {
+            *order = std::mem::take(order)
+                .into_iter()
+                .map(|(due_at, through, subject)| (due_at - set_back_by, through, subject))
+                .collect();
+        }
     }
 
     fn first(&self, which: Which) -> Option<(DateTime<Utc>, Seq, Subject)> {
@@ -309,6 +340,23 @@ mod tests {
         assert_eq!(queue.take(Which::All, at(2)).map(|look| look.through), Some(Seq(3)));
         queue.end(page(1), Ended::Done, at(2));
         assert_eq!((queue.take(Which::All, at(9)), queue.waiting(), queue.looks()), (None, 0, 0));
+    }
+
+    #[test]
+    fn nobody_waits_for_the_difference_when_the_clock_is_set_back() {
+        let mut queue = Queue::new(10);
+        queue.offer(page(1), Seq(1), at(10_000));
+        assert!(queue.take(Which::All, at(10_000)).is_some());
+        queue.end(page(1), Ended::Again { due_at: at(10_030), attempts: 1 }, at(10_000));
+        queue.offer(page(2), Seq(2), at(5));
+        assert_eq!(queue.take(Which::All, at(5)).map(|look| look.subject), Some(page(2)));
+        assert_eq!(queue.take(Which::All, at(34)), None);
+        let again = queue.take(Which::All, at(35));
+        assert_eq!(again.map(|look| (look.subject, look.through, look.attempts)), Some((page(1), Seq(1), 1)));
+        // As stored before: the next start knows nothing of the time in which that was meant.
+        queue.restore(&Waiting { subject: page(3), through: Seq(3), attempts: 2, due_at: Some(at(90_000)) }, at(40));
+        assert_eq!(queue.take(Which::All, at(39) + BACKOFF_MAX), None);
+        assert_eq!(queue.take(Which::All, at(40) + BACKOFF_MAX).map(|look| look.attempts), Some(2));
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Verdict {
 const BACKOFF_MIN: TimeDelta = TimeDelta::seconds(1);
 
 /// The longest wait between two tries, so that a long outage ends for us soon after it ends.
-const BACKOFF_MAX: TimeDelta = TimeDelta::minutes(5);
+pub const BACKOFF_MAX: TimeDelta = TimeDelta::minutes(5);
 
 /// Tries while Notion does not answer: with the waits above about six hours, after which the sweep is the better way.
 const ATTEMPTS_UNAVAILABLE: u32 = 80;

@@ -469,7 +469,7 @@ async fn without_the_planner_every_page_is_fetched() {
     let crm = Crm::new(TimeDelta::zero());
     let notion = crm.notion();
     let mut stage = Stage::set(&[&notion]);
-    stage.planning = false;
+    stage.query_min = None;
     stage.run();
     burst(&stage, &crm, "acme", 50).await;
     stage.pass(30).await;

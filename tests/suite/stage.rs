@@ -30,7 +30,7 @@ use suppressd::{
         Appended, Disposition, EventFilter, EventState, Exclusive, NewEvent, Rows, Store, StoreError, StoredEvent,
         sqlite::SqliteStore,
     },
-    worker::{Worker, WorkerHealth, WorkerSettings},
+    worker::{Worker, WorkerHealth, WorkerSettings, planner::QUERY_MIN},
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -313,7 +313,7 @@ pub(crate) struct Stage {
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: Metrics,
     /// Whether pages may share a query.
-    pub(crate) planning: bool,
+    pub(crate) query_min: Option<usize>,
     notions: Vec<Scripted>,
 }
 
@@ -330,7 +330,7 @@ impl Stage {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             metrics: Metrics::default(),
-            planning: true,
+            query_min: Some(QUERY_MIN),
             notions: notions.iter().map(|notion| (*notion).clone()).collect(),
             folder,
             store,
@@ -358,7 +358,7 @@ impl Stage {
             sources,
             cache,
             (self.clock.clone(), self.metrics.clone()),
-            WorkerSettings { concurrency: 4, settle_after: SETTLE_AFTER, planning: self.planning },
+            WorkerSettings { concurrency: 4, settle_after: SETTLE_AFTER, query_min: self.query_min },
         );
         let health = WorkerHealth {
             worker: self.health.part("worker", Duration::MAX),
