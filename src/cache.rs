@@ -148,8 +148,12 @@ impl Cache {
             Order::Newer => (),
         }
         let same = earlier.as_ref().is_some_and(|earlier| earlier.says_the_same_as(&page));
-        // An unchanged page is written only where an event paid for the write: it dates the live page for good.
-        if !same || sighting.view == View::Page {
+        // An unchanged page is written only where an event paid for the write, which dates the live page for good, or
+        // where its date lies in what is now the future.
+        if !same
+            || sighting.view == View::Page
+            || earlier.as_ref().is_some_and(|it| order::is_to_come(it.observed_at, now))
+        {
             rows.put_page(&page)?;
         }
         let (strength, changes) = self.settle_claims(rows, &page, cause, now)?;
@@ -165,7 +169,7 @@ impl Cache {
     /// Notes that Notion answered 404 for a page. Gone and unshared look alike, so that the entries stay.
     pub fn miss(&self, rows: &mut dyn Rows, absence: Absence, now: DateTime<Utc>) -> Result<Outcome, StoreError> {
         let Some(mut known) = rows.page(absence.page)? else { return Ok(Applied::Missing.into()) };
-        if known.observed_at > absence.observed_at {
+        if is_newer(&known, absence.observed_at, now) {
             return Ok(Applied::Stale.into());
         }
         // Of a page that is no row any more, nothing is missed.
@@ -174,6 +178,7 @@ impl Cache {
         }
         if known.missing_since.is_none() {
             known.missing_since = Some(now);
+            known.observed_at = known.observed_at.min(absence.observed_at);
             rows.put_page(&known)?;
         }
         Ok(Applied::Missing.into())
@@ -189,7 +194,7 @@ impl Cache {
     ) -> Result<Outcome, StoreError> {
         let Absence { page, observed_at } = absence;
         let Some(known) = rows.page(page)? else { return Ok(Applied::Missing.into()) };
-        if known.observed_at > observed_at {
+        if is_newer(&known, observed_at, now) {
             return Ok(Applied::Stale.into());
         }
         let gone = CachedPage {
@@ -308,6 +313,11 @@ impl CachedPage {
         let dateless = |page: &Self| Self { observed_at: DateTime::UNIX_EPOCH, view: View::Page, ..page.clone() };
         dateless(self) == dateless(other)
     }
+}
+
+/// Returns whether a page was seen after `than`. What was seen in what is now the future orders nothing.
+fn is_newer(known: &CachedPage, than: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    known.observed_at > than && !order::is_to_come(known.observed_at, now)
 }
 
 /// Returns how strong the best of some keys is.

@@ -32,7 +32,10 @@ use crate::{
     notion::Notion,
     sources::Sources,
     store::{Store, StoreError},
-    sweep::{source::SourceSweep, tally::Tally},
+    sweep::{
+        source::{Proven, SourceSweep},
+        tally::Tally,
+    },
 };
 
 /// Rows that one step of cleaning or renewing takes: a few milliseconds of the writer.
@@ -120,9 +123,10 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
         let sweeper =
             Self { cache: ttl.map_or_else(|| self.cache.clone(), |ttl| self.cache.with_ttl(ttl)), ..self.clone() };
 
-        let mut sources = Vec::new();
+        let (mut sources, mut proven) = (Vec::new(), Vec::new());
         for nth in 0..self.sources.count() {
-            let report = SourceSweep::new(&sweeper, nth, running, &tally).run().await;
+            let (report, proof) = SourceSweep::new(&sweeper, nth, running, &tally).run().await;
+            proven.extend(proof);
             info!(
                 source.name = report.name,
                 pages = report.pages,
@@ -134,14 +138,18 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
         }
         let outcome = overall(&sources);
         if outcome == SweepState::Complete {
-            sweeper.clean(running, &tally).await?;
+            self.clean(running, &tally).await?;
         } else {
-            sweeper.renew().await?;
+            self.renew().await?;
         }
         if !running.order.dry_run {
             self.sources.filter().reread(&self.store).await?;
         }
         let drift = self.judge_drift(running.id).await?;
+        // Not before it is judged what had become of the events that should have told the differences.
+        for Proven { data_source, until } in proven {
+            self.store.write(move |rows| rows.settle_parked(data_source, until)).await?;
+        }
         let report = tally.report(outcome, self.clock.now(), drift, sources);
         if !running.order.dry_run {
             return Ok(report);

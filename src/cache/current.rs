@@ -36,6 +36,9 @@ impl Cache {
         now: DateTime<Utc>,
     ) -> Result<Option<Current>, StoreError> {
         let Some(earlier) = rows.page(sighting.page)?.filter(|_| sighting.view == View::Query) else { return Ok(None) };
+        if order::is_to_come(earlier.observed_at, now) {
+            return Ok(None);
+        }
         let page = sighting.following(Some(&earlier), self.settings.index_lag);
         let order = order::judge(Some(&earlier), &page, sighting, self.settings.index_lag, now);
         if order != Order::Newer || !earlier.says_the_same_as(&page) {

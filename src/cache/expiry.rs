@@ -5,10 +5,10 @@ use chrono::{DateTime, Utc};
 use crate::{
     cache::Cache,
     model::{
-        entry::{CachedPage, Cause, Standing},
+        entry::{CachedPage, Cause, Entry, Standing},
         id::PageId,
     },
-    store::{Renewal, Rows, StoreError},
+    store::{Published, Renewal, Rows, StoreError},
 };
 
 impl Cache {
@@ -22,13 +22,35 @@ impl Cache {
     }
 
     /// Notes of pages that a complete sweep did not find them: they answer 404, and from now on their rows may expire.
-    pub fn lose_sight(&self, rows: &mut dyn Rows, pages: &[PageId], now: DateTime<Utc>) -> Result<(), StoreError> {
+    /// The sweep before it did find them, and had proven them until `proven_before`.
+    pub fn lose_sight(
+        &self,
+        rows: &mut dyn Rows,
+        pages: &[PageId],
+        proven_before: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         for page in pages {
             let known = rows.page(*page)?.filter(|known| {
                 known.standing == Standing::Listed && known.missing_since.is_some() && known.unfound_since.is_none()
             });
             if let Some(known) = known {
-                rows.put_page(&CachedPage { unfound_since: Some(now), ..known })?;
+                let observed_at = proven_before.filter(|at| *at <= now).unwrap_or_default().max(known.observed_at);
+                rows.put_page(&CachedPage { unfound_since: Some(now), observed_at, ..known })?;
+                self.bring_back(rows, *page, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the rows of a page the time that they should have, where they were written in what is now the future.
+    fn bring_back(&self, rows: &mut dyn Rows, page: PageId, now: DateTime<Utc>) -> Result<(), StoreError> {
+        for claim in rows.claims_of(page)? {
+            if let Some(Published::Entry(row)) = rows.entry(&claim.key)?
+                && row.page == page
+                && row.cached_at > now
+            {
+                rows.put_entry(&Entry { cached_at: now, expires_at: now + self.settings.ttl, ..*row })?;
             }
         }
         Ok(())

@@ -17,6 +17,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::model::{entry::CachedPage, page::View, sighting::Sighting};
 
+/// Whoever looked while `now` was on its way to the database is ahead of it by less than this.
+const AHEAD_MAX: TimeDelta = TimeDelta::minutes(1);
+
+/// Returns whether a look lies in the future, because the clock was set back since: its date orders nothing.
+pub(super) fn is_to_come(observed_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    observed_at - now > AHEAD_MAX
+}
+
 /// What a sighting is to what was applied before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -37,7 +45,7 @@ pub(super) fn judge(
     let edits = page.last_edited_time.cmp(&earlier.last_edited_time);
     let looks = page.observed_at.cmp(&earlier.observed_at);
     match edits.then(looks) {
-        _ if edits.is_eq() && earlier.observed_at > now => Order::Newer,
+        _ if edits.is_eq() && is_to_come(earlier.observed_at, now) => Order::Newer,
         std::cmp::Ordering::Greater | std::cmp::Ordering::Equal => Order::Newer,
         std::cmp::Ordering::Less if edits.is_lt() => Order::Older,
         std::cmp::Ordering::Less => {

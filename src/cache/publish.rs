@@ -43,9 +43,14 @@ pub(super) enum Plan {
 /// time is left, or more than it should ever have had: the TTL or the clock was set. Rows are compared even where the
 /// page did not change: somebody else may have written over them.
 pub(super) fn plan(cache: &Cache, rows: &mut dyn Rows, key: &Key, news: &News<'_>) -> Result<Plan, StoreError> {
-    let claims = rows.claims_on(key)?;
-    let winner = derive::winner::pick(&claims, |claim| cache.is_hard(claim));
+    let mut claims = rows.claims_on(key)?;
     let row = rows.entry(key)?;
+    // A page that complete sweeps do not find holds its key until its row is due. Then a page that they do find has it.
+    if claims.iter().any(|claim| claim.page.unfound_since.is_none()) {
+        let counting = row.as_ref().and_then(|row| counting(row, cache, news.now));
+        claims.retain(|claim| claim.page.unfound_since.is_none() || Some(claim.page.id) == counting);
+    }
+    let winner = derive::winner::pick(&claims, |claim| cache.is_hard(claim));
     let Some(winner) = winner else {
         return Ok(match row {
             None => Plan::Leave,
@@ -68,6 +73,14 @@ pub(super) fn plan(cache: &Cache, rows: &mut dyn Rows, key: &Key, news: &News<'_
         }
         row => Plan::Put { entry: Box::new(entry), before: row.as_ref().and_then(face) },
     })
+}
+
+/// Returns the page of a row that has at least half of its time left.
+fn counting(row: &Published, cache: &Cache, now: DateTime<Utc>) -> Option<PageId> {
+    match row {
+        Published::Entry(row) if (row.expires_at - now) * 2 >= cache.settings.ttl => Some(row.page),
+        Published::Entry(_) | Published::Foreign { .. } => None,
+    }
 }
 
 /// Carries out what is to become of the row of `key`; returns the change that people would see.

@@ -76,6 +76,14 @@ impl Mapping {
         self.0.get(&role)
     }
 
+    /// Returns whether both read the same properties, whatever these are called.
+    pub fn reads_the_same_as(&self, other: &Self) -> bool {
+        let ids = |mapping: &Self| -> Vec<_> {
+            mapping.0.iter().map(|(role, property)| (*role, property.id.clone())).collect()
+        };
+        ids(self) == ids(other)
+    }
+
     /// Picks the mapped values of a page. What the page does not show is left unsaid, which is not the same as empty.
     pub fn values(&self, page: &Page) -> Values {
         let mut values = Values::default();

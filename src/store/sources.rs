@@ -10,10 +10,11 @@ pub trait SourceRows {
     fn sources(&mut self) -> Result<Vec<StoredSource>, StoreError>;
 
     /// Inserts or replaces the schema and mapping of a source. Its watermark stays only if the mapping does: what a
-    /// sweep read by another mapping proves nothing.
+    /// sweep read from other properties proves nothing.
     fn put_source(&mut self, source: &StoredSource) -> Result<(), StoreError>;
 
-    /// Notes of every source but `kept` that it is not in the settings any more.
+    /// Notes of every source but `kept` that it is not in the settings any more: no sweep finds its pages. That is taken
+    /// back for the pages when the source is put again.
     fn retire_sources(&mut self, kept: &[DataSourceId], now: DateTime<Utc>) -> Result<u64, StoreError>;
 
     /// Returns a fact that was stored under `name`.

@@ -76,8 +76,8 @@ pub trait SweepRows {
     /// Counts the rows of a source that the cache knows.
     fn count_listed(&mut self, source: DataSourceId) -> Result<u64, StoreError>;
 
-    /// Lists pages that may be let go: complete sweeps do not find them, or their source is not in the settings any
-    /// more; they were last seen before `seen_before`, and no row of theirs counts at `now`.
+    /// Lists pages that may be let go: complete sweeps do not find them, they were last seen before `seen_before`, and
+    /// no row of theirs counts at `now`.
     fn lost(
         &mut self,
         seen_before: DateTime<Utc>,
@@ -85,11 +85,12 @@ pub trait SweepRows {
         limit: u32,
     ) -> Result<Vec<CachedPage>, StoreError>;
 
-    /// Lets the rows count for longer that are about to expire and about which nobody has said anything: all but those
-    /// of pages that complete sweeps do not find, and of sources that are not in the settings any more.
+    /// Lets the rows count for longer that are about to expire and about which nobody has said anything: those of keys
+    /// that some page claims of which no complete sweep has lost sight.
     fn renew_entries(&mut self, renewal: &Renewal, limit: u32) -> Result<u64, StoreError>;
 
-    /// Deletes rows that have expired and that no page claims: somebody else wrote them. Returns how many.
+    /// Deletes rows that have expired and that no page claims: somebody else wrote them. Returns how many; where that
+    /// is less than `limit`, these were the last ones.
     fn clean_unclaimed(&mut self, now: DateTime<Utc>, limit: u32) -> Result<u64, StoreError>;
 
     /// Settles the parked events about pages of `source` that happened before `before`: a complete sweep has seen what

@@ -19,6 +19,12 @@ use crate::{
 /// Pages that are read from the store at once.
 const READ_AT_ONCE: u32 = 1_000;
 
+/// Pages that may answer 404 at once in any source, however small.
+const MISSING_PLAUSIBLE: usize = 20;
+
+/// Beyond that, one page in so many.
+const MISSING_ONE_IN: u64 = 5;
+
 /// The pages that nobody finds.
 #[derive(Debug, Default)]
 pub(super) struct Unfound {
@@ -39,7 +45,19 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
             after = Some(last.id);
             let absent: Vec<_> = listed.into_iter().filter(|page| self.is_absent(ground, page)).collect();
             self.ask_some(ground, absent, &mut unfound).await?;
+            // Not only at the end: with a request for each of many pages that takes hours.
+            self.plausible(ground, unfound.new)?;
         }
+    }
+
+    /// Doubts that so many pages are gone at once, unless somebody has said so.
+    fn plausible(&self, ground: &Ground, missing: usize) -> Result<(), Trouble> {
+        let listed = ground.listed_before;
+        let plausible = MISSING_PLAUSIBLE.max(usize::try_from(listed / MISSING_ONE_IN).unwrap_or(usize::MAX));
+        if missing > plausible && !self.running.order.accept_missing {
+            return Err(Trouble::Implausible { missing, listed });
+        }
+        Ok(())
     }
 
     fn is_absent(&self, ground: &Ground, page: &ListedPage) -> bool {

@@ -3,34 +3,35 @@
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 
 use crate::{
-    cache::{Applied, Outcome},
+    cache::Applied,
     model::{
-        entry::CachedPage,
+        entry::{CachedPage, Change, Standing},
         sighting::Sighting,
         sweep::{Drift, DriftKind, Told},
     },
 };
 
-/// Returns the difference that a sighting brought to light, if people would see one in the rows.
+/// Returns the difference that a sighting brought to light, if people would see one in the rows: what it changed there.
 pub(super) fn found(
     earlier: Option<&CachedPage>,
     sighting: &Sighting,
-    outcome: &Outcome,
+    (applied, changes): (Applied, &[Change]),
     now: DateTime<Utc>,
 ) -> Option<Drift> {
-    let first = outcome.changes.first()?;
-    let came = outcome.changes.iter().any(|change| change.from.is_none());
-    let went = outcome.changes.iter().any(|change| change.to.is_none());
-    let kind = match (outcome.applied, came, went) {
+    let first = changes.first()?;
+    let came = changes.iter().any(|change| change.from.is_none());
+    let went = changes.iter().any(|change| change.to.is_none());
+    let was_listed = earlier.is_some_and(|earlier| earlier.standing == Standing::Listed);
+    let kind = match (applied, came, went) {
         (Applied::Removed, ..) => DriftKind::ShouldHaveGone,
-        (Applied::Inserted, ..) => DriftKind::MissingRow,
+        (_, true, false) if !was_listed => DriftKind::MissingRow,
         // A page that is as it was, without its row: somebody else took that away or wrote over it.
-        (Applied::Unchanged, ..) | (_, true, false) if same_values(earlier, sighting) => DriftKind::MissingRow,
+        (_, true, false) if same_values(earlier, sighting) => DriftKind::MissingRow,
         (_, true, _) | (_, _, true) => DriftKind::KeyChanged,
         (_, false, false) => DriftKind::StaleRow,
     };
     // Dates of edits are floored to the minute, so those of the proof must be too.
-    let proven_at = earlier.map_or(DateTime::UNIX_EPOCH, |earlier| minute(earlier.observed_at));
+    let proven_at = earlier.map(|earlier| minute(earlier.observed_at)).filter(|at| *at <= now).unwrap_or_default();
     let since = match kind {
         // Whether the trash counts as an edit is not known.
         DriftKind::ShouldHaveGone => proven_at,
@@ -44,7 +45,7 @@ fn same_values(earlier: Option<&CachedPage>, sighting: &Sighting) -> bool {
     earlier.is_some_and(|earlier| {
         let mut values = sighting.values.clone();
         values.carry_forward(&earlier.values);
-        earlier.values == values && earlier.standing == sighting.standing
+        earlier.values == values
     })
 }
 

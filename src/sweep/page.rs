@@ -6,6 +6,7 @@ use crate::{
     cache::{Applied, Outcome},
     causes::told,
     model::{
+        entry::Change,
         id::PageId,
         page::Snapshot,
         sighting::{Absence, Sighting},
@@ -41,12 +42,16 @@ impl Ground {
     ) -> Result<Outcome, StoreError> {
         let earlier = rows.page(sighting.page)?;
         let outcome = self.cache.apply(rows, sighting, &self.cause, now)?;
-        if self.records_drift
-            && let Some(drift) = drift::found(earlier.as_ref(), sighting, &outcome, now)
-        {
-            rows.record_drift(self.id, &[drift])?;
-            if let Some(earlier) = &earlier {
-                filter::blame(rows, earlier, sighting, now)?;
+        if self.records_drift {
+            let mut changes = outcome.changes.clone();
+            for page in passed_on(rows, sighting.page, &changes)? {
+                changes.retain(|change| change.from.as_ref().is_none_or(|from| from.page != page));
+            }
+            if let Some(drift) = drift::found(earlier.as_ref(), sighting, (outcome.applied, &changes), now) {
+                rows.record_drift(self.id, &[drift])?;
+                if let Some(earlier) = &earlier {
+                    filter::blame(rows, earlier, sighting, now)?;
+                }
             }
         }
         // What is older than what was applied says nothing of the keys that the page holds.
@@ -55,6 +60,17 @@ impl Ground {
         }
         Ok(outcome)
     }
+}
+
+/// Lists the pages that have let a key pass to this one since no complete sweep finds them: no event could tell that.
+fn passed_on(rows: &mut dyn Rows, to: PageId, changes: &[Change]) -> Result<Vec<PageId>, StoreError> {
+    let mut pages = Vec::new();
+    for from in changes.iter().filter_map(|change| change.from.as_ref()).filter(|from| from.page != to) {
+        if rows.page(from.page)?.is_some_and(|page| page.unfound_since.is_some()) {
+            pages.push(from.page);
+        }
+    }
+    Ok(pages)
 }
 
 impl<S: Store, N: Notion> SourceSweep<S, N> {

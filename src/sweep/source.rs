@@ -13,14 +13,15 @@ use chrono::{DateTime, Utc};
 use crate::{
     cache::Cache,
     causes::told,
+    derive::mapping::Mapping,
     model::{
         entry::Cause,
-        id::PageId,
+        id::{DataSourceId, PageId},
         sweep::{SourceReport, SweepId, SweepState},
     },
     notion::{Notion, NotionError, Priority},
     sources::{Resolved, error::AskError},
-    store::{Store, StoreError},
+    store::{Rows, Store, StoreError},
     sweep::{Running, Sweeper, patience::Patience, proven_until, tally::Tally, windows::Seams},
 };
 
@@ -46,10 +47,20 @@ pub(super) struct Ground {
     pub(super) table: Arc<Resolved>,
     pub(super) started_at: DateTime<Utc>,
     pub(super) cause: Cause,
+    /// Until when complete sweeps had proven it, if they had.
+    pub(super) proven_before: Option<DateTime<Utc>>,
     /// Whether differences are recorded. Before the first complete sweep the cache is not expected to be right, so that
     /// only a dry run tells them.
     pub(super) records_drift: bool,
     pub(super) listed_before: u64,
+}
+
+/// What the complete sweep of a source has proven.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Proven {
+    pub(super) data_source: DataSourceId,
+    /// Every row of it, up to this instant.
+    pub(super) until: DateTime<Utc>,
 }
 
 /// Why the sweep of a source ends before it is complete.
@@ -66,7 +77,7 @@ pub(super) enum Trouble {
     Remapped,
     /// So many pages are gone at once that something else is the more likely reason.
     #[error(
-        "{missing} of {listed} known pages answer 404: that looks like a page that is no longer shared. Share it with \
+        "{missing} or more of {listed} known pages answer 404: that looks like a page that is no longer shared. Share it with \
          the connection again, or say `reconcile --accept-missing` if the pages were really deleted"
     )]
     Implausible {
@@ -89,12 +100,6 @@ impl From<StoreError> for Trouble {
     }
 }
 
-/// Pages that may answer 404 at once in any source, however small.
-const MISSING_PLAUSIBLE: usize = 20;
-
-/// Beyond that, one page in so many.
-const MISSING_ONE_IN: u64 = 5;
-
 impl<S: Store, N: Notion> SourceSweep<S, N> {
     pub(super) fn new(sweeper: &Sweeper<S, N>, nth: usize, running: &Running, tally: &Arc<Tally>) -> Self {
         Self {
@@ -108,8 +113,8 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         }
     }
 
-    /// Sweeps, and says how far that came.
-    pub(super) async fn run(self) -> SourceReport {
+    /// Sweeps, and says how far that came and what it has proven.
+    pub(super) async fn run(self) -> (SourceReport, Option<Proven>) {
         let name = self.sweeper.sources.name(self.nth).to_owned();
         let sweep = Arc::new(self);
         let (data_source, swept) = match sweep.begin().await {
@@ -117,16 +122,16 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
             Err(trouble) => (None, Err(trouble)),
         };
         let pages = sweep.seen().len() as u64;
-        let outcome = match swept {
-            Ok(()) => SweepState::Complete,
+        let (outcome, proven) = match swept {
+            Ok(proven) => (SweepState::Complete, Some(proven)),
             Err(trouble) => {
                 if !matches!(trouble, Trouble::Incomplete) {
                     sweep.tally.error(format!("source {name}: {}", told(&trouble)));
                 }
-                if pages == 0 { SweepState::Failed } else { SweepState::Partial }
+                (if pages == 0 { SweepState::Failed } else { SweepState::Partial }, None)
             }
         };
-        SourceReport { name, data_source, outcome, pages }
+        (SourceReport { name, data_source, outcome, pages }, proven)
     }
 
     /// Reads the schema, and what the cache holds of the source.
@@ -147,66 +152,62 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         let (proven_before, listed_before) = store
             .read(move |rows| {
                 let stored = rows.sources()?.into_iter().find(|stored| stored.id == data_source);
-                Ok((stored.is_some_and(|stored| stored.watermark.is_some()), rows.count_listed(data_source)?))
+                Ok((stored.and_then(|stored| stored.watermark), rows.count_listed(data_source)?))
             })
             .await?;
-        self.tally.expect(proven_before.then_some(listed_before));
+        self.tally.expect(proven_before.map(|_| listed_before));
         Ok(Ground {
             id: self.running.id,
             cache: cache.clone(),
             table: read.table,
             started_at: clock.now(),
             cause: self.running.cause(),
-            records_drift: proven_before || self.running.order.dry_run,
+            proven_before,
+            records_drift: proven_before.is_some() || self.running.order.dry_run,
             listed_before,
         })
     }
 
-    async fn sweep(self: &Arc<Self>, ground: &Ground) -> Result<(), Trouble> {
+    async fn sweep(self: &Arc<Self>, ground: &Ground) -> Result<Proven, Trouble> {
         self.tally.doing(&format!("reading the rows of {}", self.sweeper.sources.name(self.nth)));
-        let rows = self.pass(ground, false).await;
         // Where Notion shows only some of the rows, the archived ones can be had all the same; else nothing more can.
-        if !matches!(rows, Ok(()) | Err(Trouble::Stuck(_))) {
-            return rows;
-        }
+        let rows = match self.pass(ground, false).await {
+            rows @ (Ok(()) | Err(Trouble::Stuck(_))) => rows,
+            Err(trouble) => return Err(trouble),
+        };
         let archived = self.pass(ground, true).await;
         rows.and(archived)?;
         self.whole()?;
         self.tally.doing("asking for pages that no query showed");
         let unfound = self.ask_absent(ground).await?;
         self.whole()?;
-        let missing = unfound.new;
-        let plausible =
-            MISSING_PLAUSIBLE.max(usize::try_from(ground.listed_before / MISSING_ONE_IN).unwrap_or(usize::MAX));
-        if missing > plausible && !self.running.order.accept_missing {
-            return Err(Trouble::Implausible { missing, listed: ground.listed_before });
-        }
         self.prove(ground, unfound.pages).await
     }
 
     /// Notes what a complete scan has proven.
-    async fn prove(&self, ground: &Ground, unfound: Vec<PageId>) -> Result<(), Trouble> {
-        let Sweeper { store, sources, cache, clock, .. } = &self.sweeper;
-        let data_source = ground.table.data_source;
-        let mapping = sources.resolved().into_iter().find(|table| table.data_source == data_source);
-        if mapping.is_none_or(|table| table.mapping != ground.table.mapping) {
+    async fn prove(&self, ground: &Ground, unfound: Vec<PageId>) -> Result<Proven, Trouble> {
+        let Sweeper { store, cache, clock, .. } = &self.sweeper;
+        let (data_source, table) = (ground.table.data_source, Arc::clone(&ground.table));
+        let until = proven_until(ground.started_at, cache.settings().index_lag);
+        let seams = std::mem::take(&mut *self.seams.lock().unwrap_or_else(PoisonError::into_inner));
+        let noted = store.write(move |rows| {
+            // The mapping is what the store holds: another process may have learnt another one.
+            if !is_mapped_by(rows, &table)? {
+                return Ok(false);
+            }
+            seams.store(rows, data_source)?;
+            rows.set_watermark(data_source, until)?;
+            Ok(true)
+        });
+        if !noted.await? {
             return Err(Trouble::Remapped);
         }
-        let now = clock.now();
+        let (now, before) = (clock.now(), ground.proven_before);
         for some in unfound.chunks(100) {
             let (cache, some) = (cache.clone(), some.to_vec());
-            store.write(move |rows| cache.lose_sight(rows, &some, now)).await?;
+            store.write(move |rows| cache.lose_sight(rows, &some, before, now)).await?;
         }
-        let proven = proven_until(ground.started_at, cache.settings().index_lag);
-        let seams = std::mem::take(&mut *self.seams.lock().unwrap_or_else(PoisonError::into_inner));
-        store
-            .write(move |rows| {
-                seams.store(rows, data_source)?;
-                rows.settle_parked(data_source, proven)?;
-                rows.set_watermark(data_source, proven)
-            })
-            .await?;
-        Ok(())
+        Ok(Proven { data_source, until })
     }
 
     /// Waits for an answer, unless somebody asks for the end.
@@ -235,6 +236,13 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
     fn whole(&self) -> Result<(), Trouble> {
         if self.incomplete.load(Ordering::Relaxed) { Err(Trouble::Incomplete) } else { Ok(()) }
     }
+}
+
+/// Returns whether the store holds the mapping that a sweep began with.
+fn is_mapped_by(rows: &mut dyn Rows, table: &Resolved) -> Result<bool, StoreError> {
+    let stored = rows.sources()?.into_iter().find(|stored| stored.id == table.data_source);
+    let mapping = stored.and_then(|stored| serde_json::from_str::<Mapping>(&stored.mapping).ok());
+    Ok(mapping.is_some_and(|mapping| mapping.reads_the_same_as(&table.mapping)))
 }
 
 /// Returns whether an error is about one page, so that others can still be had.

@@ -139,6 +139,14 @@ async fn a_clock_that_is_set_back_does_not_hide_what_happens_in_the_same_minute(
 }
 
 #[tokio::test]
+async fn a_look_that_overtakes_an_earlier_one_is_not_taken_for_one_of_the_future() {
+    let world = World::new();
+    world.apply(seen(1, 11, 0, "acme.com"), at(12)).await;
+    assert_eq!(world.apply(seen(1, 10, 0, "old.com"), at(10)).await, Applied::Stale);
+    assert_eq!(world.keys(), ["domain:acme.com"]);
+}
+
+#[tokio::test]
 async fn a_row_is_renewed_only_when_half_of_its_time_is_over_and_its_own_page_was_seen() {
     let world = World::new();
     world.apply(seen(1, 0, 1, "acme.com"), start()).await;

@@ -304,8 +304,7 @@ async fn serve_sweeps_at_once_when_no_complete_sweep_is_young_enough() {
     store
         .write(|rows| {
             let mut source = rows.sources()?.remove(0);
-            source.mapping = source.mapping.replace("Website", "Homepage");
-            source.mapping.push(' ');
+            source.mapping = source.mapping.replace("\"title\"", "\"another\"");
             rows.put_source(&source)
         })
         .await

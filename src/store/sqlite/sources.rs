@@ -36,9 +36,23 @@ impl SourceRows for SqliteRows<'_> {
     }
 
     fn put_source(&mut self, source: &StoredSource) -> Result<(), StoreError> {
+        let retired_at: Option<i64> = self
+            .one("SELECT retired_at FROM suppressd_sources WHERE source = ?1", [source.id.to_string()], |row| {
+                row.get(0)
+            })?
+            .flatten();
+        if let Some(retired_at) = retired_at {
+            self.execute(
+                "UPDATE suppressd_pages SET unfound_since = NULL WHERE source = ?1 AND unfound_since = ?2",
+                params![source.id.to_string(), retired_at],
+            )?;
+        }
         self.execute(
             "INSERT INTO suppressd_sources (source, schema, mapping, hard, resolved_at) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (source) DO UPDATE SET watermark = CASE WHEN mapping = excluded.mapping THEN watermark END, \
+             ON CONFLICT (source) DO UPDATE SET \
+             watermark = CASE WHEN (SELECT group_concat(key || ' ' || json_extract(value, '$.id'), char(10)) \
+               FROM json_each(mapping)) IS (SELECT group_concat(key || ' ' || json_extract(value, '$.id'), char(10)) \
+               FROM json_each(excluded.mapping)) THEN watermark END, \
              schema = excluded.schema, mapping = excluded.mapping, hard = excluded.hard, \
              resolved_at = excluded.resolved_at, retired_at = NULL",
             params![source.id.to_string(), source.schema, source.mapping, source.hard, micros(source.resolved_at)],
@@ -48,11 +62,25 @@ impl SourceRows for SqliteRows<'_> {
 
     fn retire_sources(&mut self, kept: &[DataSourceId], now: DateTime<Utc>) -> Result<u64, StoreError> {
         let kept: Vec<String> = kept.iter().map(ToString::to_string).collect();
-        self.execute(
-            "UPDATE suppressd_sources SET retired_at = ?2, watermark = NULL \
+        let kept = json(&kept)?;
+        let leaving: Vec<(String, Option<i64>)> = self.list(
+            "SELECT source, watermark FROM suppressd_sources \
              WHERE retired_at IS NULL AND source NOT IN (SELECT value FROM json_each(?1))",
-            params![json(&kept)?, micros(now)],
-        )
+            [&kept],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        for (source, watermark) in &leaving {
+            self.execute(
+                "UPDATE suppressd_pages SET unfound_since = ?2, observed_at = max(observed_at, coalesce(?3, observed_at)) \
+                 WHERE source = ?1 AND standing = 'listed' AND unfound_since IS NULL",
+                params![source, micros(now), watermark],
+            )?;
+            self.execute(
+                "UPDATE suppressd_sources SET retired_at = ?2, watermark = NULL WHERE source = ?1",
+                params![source, micros(now)],
+            )?;
+        }
+        Ok(leaving.len() as u64)
     }
 
     fn fact(&mut self, name: &str) -> Result<Option<String>, StoreError> {

@@ -208,8 +208,7 @@ impl SweepRows for SqliteRows<'_> {
         self.list(
             &format!(
                 "SELECT {PAGE} FROM suppressd_pages AS page WHERE page.standing = 'listed' AND page.observed_at <= ?1 \
-                 AND (page.unfound_since IS NOT NULL OR page.source IN \
-                   (SELECT source FROM suppressd_sources WHERE retired_at IS NOT NULL)) \
+                 AND page.unfound_since IS NOT NULL \
                  AND NOT EXISTS (SELECT 1 FROM suppression_cache AS row \
                    WHERE row.notion_page_id = page.page_id AND row.expires_at > ?2) LIMIT ?3"
             ),
@@ -221,32 +220,39 @@ impl SweepRows for SqliteRows<'_> {
     fn renew_entries(&mut self, renewal: &Renewal, limit: u32) -> Result<u64, StoreError> {
         self.execute(
             "UPDATE suppression_cache SET expires_at = ?3 WHERE id IN (SELECT row.id FROM suppression_cache AS row \
-               JOIN suppressd_claims AS claim \
-                 ON claim.canonical_key = row.canonical_key AND claim.page_id = row.notion_page_id \
-               JOIN suppressd_pages AS page ON page.page_id = row.notion_page_id \
-             WHERE row.expires_at > ?1 AND row.expires_at <= ?2 AND page.standing = 'listed' \
-               AND page.unfound_since IS NULL AND page.source NOT IN \
-                 (SELECT source FROM suppressd_sources WHERE retired_at IS NOT NULL) LIMIT ?4)",
+               JOIN suppressd_claims AS own \
+                 ON own.canonical_key = row.canonical_key AND own.page_id = row.notion_page_id \
+             WHERE row.expires_at > ?1 AND row.expires_at <= ?2 AND EXISTS \
+               (SELECT 1 FROM suppressd_claims AS claim JOIN suppressd_pages AS page ON page.page_id = claim.page_id \
+                 WHERE claim.canonical_key = row.canonical_key \
+                   AND page.standing = 'listed' AND page.unfound_since IS NULL) LIMIT ?4)",
             params![isoformat(renewal.now), isoformat(renewal.expiring_until), isoformat(renewal.expires_at), limit],
         )
     }
 
     fn clean_unclaimed(&mut self, now: DateTime<Utc>, limit: u32) -> Result<u64, StoreError> {
-        let expired: Vec<(i64, Option<String>)> = self.list(
-            "SELECT row.id, CASE typeof(row.expires_at) WHEN 'text' THEN row.expires_at END \
-             FROM suppression_cache AS row WHERE row.expires_at <= ?1 AND NOT EXISTS \
-               (SELECT 1 FROM suppressd_claims AS claim WHERE claim.canonical_key = row.canonical_key) LIMIT ?2",
-            params![isoformat(now), limit],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        let mut cleaned = 0;
-        for (id, expires_at) in expired {
-            // What nobody can read may be meant to count for ever.
-            if expires_at.as_deref().and_then(from_isoformat).is_some_and(|at| at <= now) {
-                cleaned += self.execute("DELETE FROM suppression_cache WHERE id = ?1", [id])?;
+        let (mut cleaned, mut after) = (0, i64::MIN);
+        loop {
+            let expired: Vec<(i64, Option<String>)> = self.list(
+                "SELECT row.id, CASE typeof(row.expires_at) WHEN 'text' THEN row.expires_at END \
+                 FROM suppression_cache AS row WHERE row.id > ?3 AND row.expires_at <= ?1 AND NOT EXISTS \
+                   (SELECT 1 FROM suppressd_claims AS claim WHERE claim.canonical_key = row.canonical_key) \
+                 ORDER BY row.id LIMIT ?2",
+                params![isoformat(now), limit, after],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            let Some((last, _)) = expired.last() else { return Ok(cleaned) };
+            after = *last;
+            // What nobody can read may be meant to count for ever. It does not keep others from being cleaned.
+            for (id, expires_at) in expired {
+                if expires_at.as_deref().and_then(from_isoformat).is_some_and(|at| at <= now) {
+                    cleaned += self.execute("DELETE FROM suppression_cache WHERE id = ?1", [id])?;
+                }
+            }
+            if cleaned >= limit.into() {
+                return Ok(cleaned);
             }
         }
-        Ok(cleaned)
     }
 
     fn settle_parked(&mut self, source: DataSourceId, before: DateTime<Utc>) -> Result<u64, StoreError> {
