@@ -134,8 +134,11 @@ impl Run {
         housekeeping::restore_budgets(store, &budgets).await?;
         let sources = Sources::new(sources);
         sources.recall(store).await?;
+        let cache = cache(config)?;
+        // All of them, before anything is derived: of a source that nobody knows every status is soft.
+        sources.resolved().iter().for_each(|table| cache.learn(table.data_source, table.hard.clone()));
         let settings = SweepSettings { windows: config.sweep.windows };
-        let sweeper = Sweeper::new(store.clone(), sources, cache(config)?, (clock.clone(), metrics), settings);
+        let sweeper = Sweeper::new(store.clone(), sources, cache, (clock.clone(), metrics), settings);
         let now = clock.now();
         store.write(move |rows| rows.abandon_sweeps(now)).await?;
         Ok(Self { sweeping: Sweeping { store: store.clone(), sweeper, clock: clock.clone() }, budgets })

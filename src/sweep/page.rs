@@ -80,7 +80,7 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
             self.miss_out(
                 page,
                 "a query names it, and it answers 404: share it with the connection, or mend its access",
-            );
+            )?;
         }
         Ok(())
     }
@@ -111,7 +111,7 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
                 Ok(Asked::NotFound)
             }
             Err(Trouble::Asking(error)) if is_of_the_page(&error) => {
-                self.miss_out(page, &told(&error));
+                self.miss_out(page, &told(&error))?;
                 Ok(Asked::Unreadable)
             }
             Err(trouble) => Err(trouble),

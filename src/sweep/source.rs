@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
@@ -35,8 +35,8 @@ pub(super) struct SourceSweep<S, N> {
     nth: usize,
     /// Every page that was looked at: 16 bytes each, the only thing that grows with the source.
     seen: Mutex<HashSet<PageId>>,
-    /// Whether some page could not be had, while the rest could.
-    incomplete: AtomicBool,
+    /// Pages that could not be had, while the rest could.
+    missed_out: AtomicUsize,
 }
 
 /// What a source is and was when its sweep began.
@@ -94,6 +94,12 @@ pub(super) enum Trouble {
     Stopped,
 }
 
+/// Pages that may be missed out before the rest is given up as well.
+const MISSED_OUT_MAX: usize = 20;
+
+/// Notion's code for an object that the token may not see (ERR).
+const RESTRICTED: &str = "restricted_resource";
+
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         Self::Asking(error.into())
@@ -109,7 +115,7 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
             seams: Mutex::default(),
             nth,
             seen: Mutex::default(),
-            incomplete: AtomicBool::new(false),
+            missed_out: AtomicUsize::new(0),
         }
     }
 
@@ -223,10 +229,12 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         }
     }
 
-    /// Notes a page that could not be had, while the rest can.
-    pub(super) fn miss_out(&self, page: PageId, why: &str) {
-        self.incomplete.store(true, Ordering::Relaxed);
+    /// Notes a page that could not be had, while the rest can; each was asked for some minutes long, so that not many
+    /// are borne.
+    pub(super) fn miss_out(&self, page: PageId, why: &str) -> Result<(), Trouble> {
         self.tally.error(format!("page {page}: {why}"));
+        let missed_out = self.missed_out.fetch_add(1, Ordering::Relaxed) + 1;
+        if missed_out < MISSED_OUT_MAX { Ok(()) } else { Err(Trouble::Incomplete) }
     }
 
     pub(super) fn seen(&self) -> MutexGuard<'_, HashSet<PageId>> {
@@ -234,7 +242,7 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
     }
 
     fn whole(&self) -> Result<(), Trouble> {
-        if self.incomplete.load(Ordering::Relaxed) { Err(Trouble::Incomplete) } else { Ok(()) }
+        if self.missed_out.load(Ordering::Relaxed) > 0 { Err(Trouble::Incomplete) } else { Ok(()) }
     }
 }
 
@@ -246,6 +254,26 @@ fn is_mapped_by(rows: &mut dyn Rows, table: &Resolved) -> Result<bool, StoreErro
 }
 
 /// Returns whether an error is about one page, so that others can still be had.
-pub(super) const fn is_of_the_page(error: &AskError) -> bool {
-    matches!(error, AskError::Notion(NotionError::NotFound | NotionError::Rejected { .. } | NotionError::Unreadable(_)))
+pub(super) fn is_of_the_page(error: &AskError) -> bool {
+    match error {
+        AskError::Notion(NotionError::NotFound | NotionError::Rejected { .. } | NotionError::Unreadable(_)) => true,
+        // A page of its own may be withheld from the token.
+        AskError::Notion(NotionError::Refused { code, .. }) => code == RESTRICTED,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_withheld_of_one_page_says_nothing_of_the_others() {
+        let refused =
+            |code: &str| AskError::Notion(NotionError::Refused { code: code.to_owned(), message: String::new() });
+        assert!(is_of_the_page(&refused("restricted_resource")));
+        assert!(!is_of_the_page(&refused("unauthorized")));
+        assert!(is_of_the_page(&NotionError::NotFound.into()));
+        assert!(!is_of_the_page(&NotionError::Unavailable("down".into()).into()));
+    }
 }

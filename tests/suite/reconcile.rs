@@ -199,7 +199,7 @@ async fn two_sweeps_at_once_take_turns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_whose_holder_died_keeps_nobody_out() {
-    let (simulator, program, _pages) = beside(2_000, 30).await;
+    let (simulator, program, _pages) = beside(2_000, 100).await;
     for round in 1..=3 {
         let running = program.start(&["reconcile"]);
         let (tally, most) = (simulator.tally().clone(), simulator.tally().of(Endpoint::Query) + 2 + round);
@@ -226,7 +226,7 @@ async fn a_lease_whose_holder_died_keeps_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_ends_a_sweep_in_order() {
-    let (simulator, program, _pages) = beside(2_000, 30).await;
+    let (simulator, program, _pages) = beside(2_000, 100).await;
     let running = program.start(&["reconcile", "--json"]);
     let tally = simulator.tally().clone();
     until_it_holds("it reads rows", move || tally.of(Endpoint::Query) > 3).await;

@@ -291,3 +291,38 @@ async fn a_sweep_that_is_stopped_in_the_middle_keeps_what_it_has_applied() {
     assert_eq!(world.sweep().await.outcome, SweepState::Complete);
     assert_eq!(world.rows(), model(&[world.workspace()]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_cannot_be_had_keeps_no_other_page_from_being_read() {
+    let world = World::new().await;
+    let pages = world.pages(150);
+    world.sweep().await;
+    world.workspace().trash(pages[0]);
+    world.workspace().trash(pages[1]);
+    world.workspace().edit(pages[149], changes().status("Passed"));
+    world.crm().simulator.faults().next_of(Target::Page(pages[0]), 1, Fault::Status(400));
+    pass(TimeDelta::minutes(2)).await;
+    let report = world.sweep().await;
+    assert_eq!((report.outcome, report.errors_count), (SweepState::Partial, 1), "{:?}", report.errors);
+    assert!(report.errors[0].contains(&pages[0].to_string()), "{:?}", report.errors);
+    assert_eq!((report.counts.pages_removed, report.counts.pages_updated), (1, 1), "the proof of the other one counts");
+    assert!(world.suppressed().contains(&"domain:company-0.com".to_owned()), "what cannot be had stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_cannot_be_had_are_borne_up_to_a_bound() {
+    let world = World::new().await;
+    let pages = world.pages(60);
+    world.sweep().await;
+    for page in &pages[..50] {
+        world.workspace().trash(*page);
+        world.crm().simulator.faults().next_of(Target::Page(*page), 10, Fault::Status(400));
+    }
+    pass(TimeDelta::minutes(2)).await;
+    let asked = world.crm().simulator.tally().of(Endpoint::Page);
+    let report = world.sweep().await;
+    assert_eq!((report.outcome, report.errors.len()), (SweepState::Partial, 10), "{:?}", report.errors);
+    assert!((20..=24).contains(&report.errors_count), "{}", report.errors_count);
+    assert!(world.crm().simulator.tally().of(Endpoint::Page) - asked <= 24, "the rest is given up");
+    assert_eq!(world.suppressed().len(), 60);
+}
