@@ -17,6 +17,7 @@ pub mod lifecycle;
 pub mod lookup;
 pub mod metrics;
 pub mod model;
+mod nearest;
 pub mod notion;
 pub mod simulator;
 pub mod sources;

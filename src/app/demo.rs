@@ -1,6 +1,6 @@
 //! `demo`: the whole program at work on a simulated Notion, and a judgement of what it made of it.
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -40,6 +40,9 @@ const REQUESTS_PER_MINUTE: u32 = 3_000;
 /// How long Notion takes for an answer here.
 const LATENCY: Duration = Duration::from_millis(25);
 
+/// The name of the database in the folder of the demonstration.
+const DATABASE: &str = "demo.db";
+
 /// How long it may take until everything that was told is settled.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
 
@@ -58,7 +61,7 @@ pub struct Demo {
     first_sweep: SweepReport,
     clock: Clock,
     /// Holds the database; goes with the demonstration.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Why there is no demonstration.
@@ -135,17 +138,7 @@ impl Demo {
         let webhooks = simulator.webhooks(&target, manner)?;
         simulator.deliver_in_background(&webhooks);
         let first_sweep = sweep_of(&serving.store, SweepId(1)).await?;
-        Ok(Self {
-            simulator,
-            webhooks,
-            scenario,
-            lifecycle,
-            serving,
-            happenings: 0,
-            first_sweep,
-            clock,
-            _folder: folder,
-        })
+        Ok(Self { simulator, webhooks, scenario, lifecycle, serving, happenings: 0, first_sweep, clock, folder })
     }
 
     /// Makes one change in the workspace.
@@ -157,6 +150,11 @@ impl Demo {
     /// Returns what each look of the program brings from now on.
     pub fn reports(&self) -> broadcast::Receiver<Report> {
         self.serving.reports.resubscribe()
+    }
+
+    /// Returns the database file, which other commands can be tried on meanwhile.
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join(DATABASE)
     }
 
     /// Returns the running program.
@@ -304,7 +302,7 @@ fn config(simulator: &Simulator, folder: &TempDir) -> Result<Config, DemoError> 
         ("NOTION_REQUESTS_PER_MINUTE", REQUESTS_PER_MINUTE.to_string()),
         // The index of the demo is never behind.
         ("NOTION_INDEX_LAG_SECONDS", "0".to_owned()),
-        ("SUPPRESSD_DB_PATH", folder.path().join("demo.db").display().to_string()),
+        ("SUPPRESSD_DB_PATH", folder.path().join(DATABASE).display().to_string()),
         ("SUPPRESSD_LISTEN", "127.0.0.1:0".to_owned()),
         ("SUPPRESSD_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
     ]);

@@ -14,11 +14,12 @@ use crate::{
     clock::Clock,
     config::Config,
     lifecycle::Lifecycle,
+    lookup::sweeps::OPEN_MAX,
     metrics::Metrics,
-    model::sweep::{SweepId, SweepOrder, SweepProgress, SweepReport},
+    model::sweep::{SweepId, SweepOrder, SweepProgress, SweepReport, SweepState},
     notion::{budget::Budget, client::Client},
     sources::Sources,
-    store::{Store as _, sqlite::SqliteStore},
+    store::{Store as _, StoredSweep, sqlite::SqliteStore},
     sweep::{SweepSettings, Sweeper},
 };
 
@@ -115,7 +116,15 @@ async fn ask(
             {
                 return Ok(id);
             }
-            rows.ask_sweep(&order, now)
+            // One that waits to begin does as well; one that runs may have read what has changed since.
+            let same = |sweep: &StoredSweep| {
+                let same = SweepOrder { asked_by: order.asked_by, ..sweep.order } == order;
+                sweep.state == SweepState::Asked && !order.dry_run && same
+            };
+            match rows.open_sweeps(OPEN_MAX)?.into_iter().find(same) {
+                Some(sweep) => Ok(sweep.id),
+                None => rows.ask_sweep(&order, now),
+            }
         })
         .await?;
     Ok(id)

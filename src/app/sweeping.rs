@@ -11,6 +11,7 @@ use crate::{
     app::AppError,
     causes::told,
     clock::Clock,
+    lookup::status::NEXT_SWEEP,
     model::sweep::{AskedBy, SweepId, SweepOrder, SweepProgress, SweepReport, SweepState},
     notion::Notion,
     sources::Sources,
@@ -66,13 +67,14 @@ impl<N: Notion> Sweeping<N> {
         let now = self.clock.now();
         self.store.write(move |rows| rows.begin_sweep(id, now)).await?;
         let tell = |progress: SweepProgress| self.store.write(move |rows| rows.tell_sweep(id, &progress));
-        let carried_out = if order.dry_run {
+        let mut carried_out = if order.dry_run {
             self.rehearse(order, stop, &mut round, tell).await?
         } else {
             follow(&self.sweeper, Job { id, order, stop }, &mut round, tell).await?
         };
-        match &carried_out {
+        match &mut carried_out {
             CarriedOut::Ended(report) => {
+                report.sweep = Some(id);
                 let report = report.clone();
                 self.store.write(move |rows| rows.end_sweep(id, &report)).await?;
             }
@@ -153,6 +155,7 @@ impl<N: Notion> Nightly<N> {
             warn!("cannot tidy up after an earlier run: {}", told(&error));
         }
         let mut due_at = self.daily.and_then(|daily| daily.next_after(clock.now()));
+        self.announce(due_at).await;
         let mut renewed_at: Option<Instant> = None;
         loop {
             if renewed_at.is_none_or(|at| at.elapsed() >= RENEWED_EVERY) {
@@ -162,6 +165,10 @@ impl<N: Notion> Nightly<N> {
                 }
             }
             let is_known = self.sources.resolved().len() == self.sources.count();
+            if !is_known && due_at.is_some_and(|at| at <= clock.now()) {
+                warn!("a sweep is due, and Notion has not told the schema of every source yet: it waits for that");
+                due_at = self.daily.and_then(|daily| daily.next_after(clock.now()));
+            }
             if is_known && let Err(error) = self.turn(&mut due_at, &stop).await {
                 warn!("cannot sweep: {}", told(&error));
             }
@@ -172,6 +179,13 @@ impl<N: Notion> Nightly<N> {
         }
     }
 
+    /// Writes down when the next daily sweep is due, for `status`.
+    async fn announce(&self, due_at: Option<DateTime<Utc>>) {
+        let told_at = due_at.map(|at| at.to_rfc3339()).unwrap_or_default();
+        // A word that is lost here is only missing in `status`.
+        drop(self.sweeping.store.write(move |rows| rows.put_fact(NEXT_SWEEP, &told_at)).await);
+    }
+
     /// Asks for what is due, and carries out what was asked for first.
     async fn turn(&self, due_at: &mut Option<DateTime<Utc>>, stop: &CancellationToken) -> Result<(), AppError> {
         let now = self.sweeping.clock.now();
@@ -180,6 +194,7 @@ impl<N: Notion> Nightly<N> {
         let is_daily = due_at.is_some_and(|at| at <= now || at - now > TimeDelta::hours(26));
         if is_daily {
             *due_at = daily.and_then(|daily| daily.next_after(now));
+            self.announce(*due_at).await;
         }
         let asked = self.sweeping.store.read(move |rows| rows.next_sweep()).await?;
         let asked = match asked {

@@ -88,7 +88,7 @@ impl Args {
             // These have their own lines.
             Command::Demo(_) => drop(flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "off".to_owned())),
             Command::Reconcile(args) if args.interval.is_none() => {
-                flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "error".to_owned());
+                flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "warn".to_owned());
             }
             Command::Replay(_) => drop(flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "warn".to_owned())),
             _ => (),

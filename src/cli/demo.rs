@@ -125,6 +125,10 @@ impl View {
             "What was there before was swept: {} pages in {} requests, {} of them with a key.",
             swept.entries_processed, swept.notion_requests, swept.entries_with_canonical_key
         ))?;
+        self.line(&format!(
+            "Meanwhile, in another terminal: suppressd --db-path {} status (or check, sweeps, reconcile, events list).",
+            demo.database().display()
+        ))?;
         self.line("")
     }
 

@@ -8,10 +8,14 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::reconcile::{self, By, Reconciled, Standing},
+    app::{
+        AppError,
+        reconcile::{self, By, Reconciled, Standing},
+    },
     cli::{
         ExitStatus,
         args::serving::ReconcileArgs,
+        failure::{self, NextStep},
         output::{BAD, GOOD, Output, STRONG, WARNING, counted, plain},
     },
     clock::Clock,
@@ -61,13 +65,18 @@ async fn again_and_again(args: &ReconcileArgs, config: &Config, lifecycle: &Life
                 tell(&mut output, &report, args.json)?;
                 last = status(report.outcome);
             }
-            (Ok(Reconciled::Stopped), _) => return Ok(last),
-            // Whoever sweeps again and again outlives what is wrong now.
-            (Err(error), Some(_)) => {
+            (Ok(Reconciled::Stopped), _) => {
+                failure::advise(&NextStep(
+                    "a running serve goes on with a sweep that it was asked for: `suppressd sweeps` lists it",
+                ));
+                return Ok(last);
+            }
+            // Whoever sweeps again and again outlives what is wrong now, but for what only a person can mend.
+            (Err(error), Some(_)) if !matches!(error, AppError::Config(_)) => {
                 last = ExitStatus::Failure;
                 tracing::error!("cannot sweep: {error:#}", error = anyhow::Error::from(error));
             }
-            (Err(error), None) => return Err(error.into()),
+            (Err(error), _) => return Err(error.into()),
         }
         let Some(interval) = args.interval.map(Duration::from_secs) else { return Ok(last) };
         if lifecycle.soft.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
@@ -123,7 +132,8 @@ fn tell<W: Write>(output: &mut Output<W>, report: &SweepReport, json: bool) -> s
     };
     let rehearsal = if report.dry_run { " (dry run: nothing was written)" } else { "" };
     let mut row = |name: &str, text: String| output.line(format_args!("{STRONG}{name:<22}{STRONG:#} {text}"));
-    row("outcome", format!("{outcome}{rehearsal}"))?;
+    let number = report.sweep.map(|sweep| format!("sweep {sweep}: ")).unwrap_or_default();
+    row("outcome", format!("{number}{outcome}{rehearsal}"))?;
     row("duration", format!("{:.1} s", report.duration_seconds))?;
     row("pages fetched", format!("{} in {}", counts.notion_pages_fetched, counted(counts.notion_requests, "request")))?;
     row(
@@ -152,16 +162,21 @@ fn tell<W: Write>(output: &mut Output<W>, report: &SweepReport, json: bool) -> s
         .iter()
         .map(|kind| {
             let n = report.drift.by_kind.get(kind).copied().unwrap_or(0);
-            format!("{n} {}", kind.words())
+            counted(n, kind.words())
         })
         .collect();
     row(
         "differences found",
         format!(
-            "{} ({}), {} of which no event had told",
+            "{} ({}), {} of which no event had told{}",
             report.drift.total(),
             kinds.join(", "),
-            report.drift.untold()
+            report.drift.untold(),
+            report
+                .sweep
+                .filter(|_| report.drift.total() > 0)
+                .map(|sweep| format!("; `suppressd sweeps --drift {sweep}` lists them"))
+                .unwrap_or_default()
         ),
     )?;
     row(

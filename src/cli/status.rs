@@ -111,7 +111,10 @@ impl<W: std::io::Write> Screen<'_, W> {
                     || "its process died".to_owned(),
                     |report| {
                         let pages = counted(report.counts.entries_processed, "page");
-                        format!("{pages}, {}", drift_told(&report.drift))
+                        match report.errors.first() {
+                            Some(error) => format!("{pages}; {}", plain(error)),
+                            None => format!("{pages}, {}", drift_told(&report.drift)),
+                        }
                     },
                 );
                 let at = instant(sweep.completed_at.or(sweep.started_at).unwrap_or(sweep.asked_at), now);
@@ -122,9 +125,13 @@ impl<W: std::io::Write> Screen<'_, W> {
         if status.last_sweep.as_ref().is_some_and(|sweep| sweep.outcome != SweepState::Complete || sweep.dry_run) {
             let complete = match status.last_complete_sweep_at {
                 None => format!("{WARNING}no sweep yet{WARNING:#}: `suppressd reconcile` runs one"),
-                Some(at) => instant(at, now),
+                Some(at) => format!("the last one began {}", instant(at, now)),
             };
             self.row("complete", &complete)?;
+        }
+        let serves = status.running.as_ref().is_some_and(|running| running.is_alive(now));
+        if let Some(at) = status.next_sweep_at.filter(|at| serves && *at > now) {
+            self.row("next sweep", &instant(at, now))?;
         }
         Ok(())
     }

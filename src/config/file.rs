@@ -10,10 +10,11 @@ use toml::{Table, Value};
 
 use crate::{
     config::{
-        problem::{Fault, Origin, Problem, nearest},
+        problem::{Fault, Origin, Problem},
         settings::{self, Kind},
     },
     files,
+    nearest::nearest,
 };
 
 /// Where the file is looked for when nobody names it.

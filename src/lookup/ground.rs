@@ -11,9 +11,10 @@ use crate::{
     derive::winner::HardStatuses,
     model::{
         id::DataSourceId,
-        key::{Candidate, Key},
+        key::{Candidate, Key, Prefix},
         verdict::{Answer, Firmness, Match, Verdict},
     },
+    nearest::nearest,
     store::{Backing, Held, Proof, Rows, StoreError},
 };
 
@@ -48,6 +49,8 @@ const AHEAD: &str = "the row was last proven at a time that is still to come, so
     nothing: run `suppressd reconcile`";
 
 const ABSENT: &str = "no page of the CRM holds any of the keys";
+const ABSENT_BY_NAME: &str = "no page of the CRM that holds no other key has this name: pages with a domain or another \
+                              key are not compared by name";
 const ABSENT_TOO_OLD: &str = "no row, but the last complete sweep is older than asked for: run `suppressd reconcile`";
 const ABSENT_AHEAD: &str = "no row, but the last complete sweep lies at a time that is still to come, so the clock was \
     set and that proves nothing: run `suppressd reconcile`";
@@ -149,10 +152,17 @@ impl Ground {
         // A source that was never swept comes first.
         let swept = watermarks().min().flatten();
         let ahead = watermarks().flatten().any(|at| self.is_ahead(at));
+        if let Some((prefix, meant)) = misspelt(&candidates) {
+            let reason =
+                format!("no row begins with `{prefix}:`, which may be meant for `{}:`: ask with that", meant.name());
+            return Verdict { verdict: Answer::Stale, reason, matched: None, fresh_as_of: None, candidates };
+        }
+        let by_name = candidates.iter().all(|candidate| candidate.key.prefix() == Prefix::NameLoc);
+        let absent = if by_name { ABSENT_BY_NAME } else { ABSENT };
         let (verdict, reason, fresh_as_of) = match swept {
             None => (Answer::Stale, ABSENT_UNPROVEN, None),
             Some(_) if ahead => (Answer::Stale, ABSENT_AHEAD, None),
-            Some(at) if self.now - at <= self.max_age => (Answer::Clear, ABSENT, swept),
+            Some(at) if self.now - at <= self.max_age => (Answer::Clear, absent, swept),
             Some(_) => (Answer::Stale, ABSENT_TOO_OLD, swept),
         };
         Verdict { verdict, reason: reason.to_owned(), matched: None, fresh_as_of, candidates }
@@ -173,6 +183,18 @@ impl Ground {
         };
         if is_hard { Firmness::Hard } else { Firmness::Soft }
     }
+}
+
+/// Returns a prefix that is nearly one of those that the program knows, and that one: to say clear to it would be wrong
+/// where it is a slip of the pen.
+fn misspelt(candidates: &[Candidate]) -> Option<(String, Prefix)> {
+    candidates.iter().find_map(|candidate| match candidate.key.prefix() {
+        Prefix::Other(name) => {
+            let meant = nearest(&name, Prefix::KNOWN.iter().map(Prefix::name)).map(Prefix::from_name)?;
+            Some((name, meant))
+        }
+        _ => None,
+    })
 }
 
 fn suppressed(met: Met, candidates: Vec<Candidate>) -> Verdict {

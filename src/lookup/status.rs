@@ -15,6 +15,9 @@ use crate::{
 /// The fact under which a running `serve` says how it is.
 pub const RUNNING: &str = "running";
 
+/// The fact under which a running `serve` says when its next daily sweep is due; empty where none ever is.
+pub const NEXT_SWEEP: &str = "next_sweep";
+
 /// A `serve` says how it stands every five seconds; one that has not for this long is not running.
 const SILENT_AFTER: TimeDelta = TimeDelta::seconds(20);
 
@@ -39,6 +42,8 @@ pub struct Status {
     pub last_sweep: Option<ListedSweep>,
     /// When the last complete sweep began that was no dry run.
     pub last_complete_sweep_at: Option<DateTime<Utc>>,
+    /// When a running `serve` makes its next daily sweep.
+    pub next_sweep_at: Option<DateTime<Utc>>,
 }
 
 /// What a running `serve` says of itself every few seconds.
@@ -168,6 +173,7 @@ impl<S: Store> Lookup<S> {
                     running_sweep: running_sweep(rows.open_sweeps(OPEN_MAX)?),
                     last_sweep: rows.last_sweep()?.map(ListedSweep::from),
                     last_complete_sweep_at: rows.last_complete_sweep()?,
+                    next_sweep_at: rows.fact(NEXT_SWEEP)?.and_then(|at| at.parse().ok()),
                 })
             })
             .await

@@ -37,6 +37,12 @@ impl<S: Store> Lookup<S> {
         self.store()
             .read(move |rows| {
                 let Some(found) = rows.sweep(sweep)? else { return Ok(None) };
+                // Those of a dry run are only in its report.
+                if let Some(report) = found.report.as_ref().filter(|report| report.dry_run) {
+                    let differences = report.differences.iter().take(limit as usize).cloned().collect();
+                    let differences_total = report.drift.total();
+                    return Ok(Some(ListedDrift { sweep: found.into(), differences_total, differences }));
+                }
                 Ok(Some(ListedDrift {
                     sweep: found.into(),
                     differences_total: rows.drift_counts(sweep)?.total(),

@@ -26,6 +26,17 @@ pub enum Prefix {
 }
 
 impl Prefix {
+    /// The prefixes that the program knows.
+    pub const KNOWN: [Self; 7] = [
+        Self::Domain,
+        Self::CompaniesHouse,
+        Self::Crunchbase,
+        Self::Pitchbook,
+        Self::GithubOrg,
+        Self::GithubRepo,
+        Self::NameLoc,
+    ];
+
     /// Reads a prefix that is already trimmed and in lower case.
     pub fn from_name(name: &str) -> Self {
         match name {

@@ -129,6 +129,9 @@ pub struct SweepProgress {
 /// go by the best key of the page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepReport {
+    /// Its number; a dry run that nobody else was asked for has none.
+    #[serde(default)]
+    pub sweep: Option<SweepId>,
     /// How it ended.
     pub outcome: SweepState,
     /// Whether it only says what it would have changed.
@@ -239,7 +242,7 @@ impl DriftKind {
         match self {
             Self::MissingRow => "missing row",
             Self::StaleRow => "stale row",
-            Self::ShouldHaveGone => "row that should have gone",
+            Self::ShouldHaveGone => "leftover row",
             Self::KeyChanged => "changed key",
         }
     }

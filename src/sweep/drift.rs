@@ -1,6 +1,6 @@
 //! In which way the cache was different where a sweep changed it.
 
-use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::{
     cache::Applied,
@@ -30,8 +30,8 @@ pub(super) fn found(
         (_, true, _) | (_, _, true) => DriftKind::KeyChanged,
         (_, false, false) => DriftKind::StaleRow,
     };
-    // Dates of edits are floored to the minute, so those of the proof must be too.
-    let proven_at = earlier.map(|earlier| minute(earlier.observed_at)).filter(|at| *at <= now).unwrap_or_default();
+    // What an event told before the last proof, that proof has shown. Where it did not, it told something else.
+    let proven_at = earlier.map(|earlier| earlier.observed_at).filter(|at| *at <= now).unwrap_or_default();
     let since = match kind {
         // Whether the trash counts as an edit is not known.
         DriftKind::ShouldHaveGone => proven_at,
@@ -47,8 +47,4 @@ fn same_values(earlier: Option<&CachedPage>, sighting: &Sighting) -> bool {
         values.carry_forward(&earlier.values);
         earlier.values == values
     })
-}
-
-fn minute(at: DateTime<Utc>) -> DateTime<Utc> {
-    at.duration_trunc(TimeDelta::minutes(1)).unwrap_or(at)
 }

@@ -7,9 +7,11 @@ use crate::{
     causes::told,
     model::{
         entry::Change,
+        event::Subject,
         id::PageId,
         page::Snapshot,
         sighting::{Absence, Sighting},
+        sweep::{Drift, Told},
     },
     notion::{Notion, NotionError, Priority},
     sources::{error::AskError, filter},
@@ -48,7 +50,10 @@ impl Ground {
                 changes.retain(|change| change.from.as_ref().is_none_or(|from| from.page != page));
             }
             if let Some(drift) = drift::found(earlier.as_ref(), sighting, (outcome.applied, &changes), now) {
-                rows.record_drift(self.id, &[drift])?;
+                // By the end of the sweep the worker may have looked at it.
+                let waits = rows.newest_waiting(Subject::Page(sighting.page))?.is_some();
+                let told = if waits { Told::Waiting } else { drift.told };
+                rows.record_drift(self.id, &[Drift { told, ..drift }])?;
                 if let Some(earlier) = &earlier {
                     filter::blame(rows, earlier, sighting, now)?;
                 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use tracing::warn;
 
 use crate::{
     cache::Cache,
@@ -131,9 +132,17 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         let (outcome, proven) = match swept {
             Ok(proven) => (SweepState::Complete, Some(proven)),
             Err(trouble) => {
-                if !matches!(trouble, Trouble::Incomplete) {
-                    sweep.tally.error(format!("source {name}: {}", told(&trouble)));
+                let why = match (&trouble, sweep.tally.trouble()) {
+                    (Trouble::Incomplete, _) => None,
+                    (Trouble::Stopped, Some(why)) => {
+                        Some(format!("{}; it waited because of this: {why}", told(&trouble)))
+                    }
+                    _ => Some(told(&trouble)),
+                };
+                if let Some(why) = why {
+                    sweep.tally.error(format!("source {name}: {why}"));
                 }
+                sweep.tally.troubled(None);
                 (if pages == 0 { SweepState::Failed } else { SweepState::Partial }, None)
             }
         };
@@ -223,10 +232,15 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
 
     /// Bears a failure by waiting, as long as to ask again is any use.
     pub(super) async fn bear(&self, patience: &mut Patience, error: AskError) -> Result<(), Trouble> {
-        match patience.failed(&error, self.sweeper.clock.now(), fastrand::f64()) {
-            Some(wait) => self.answer(tokio::time::sleep(wait)).await,
-            None => Err(error.into()),
-        }
+        let Some(wait) = patience.failed(&error, self.sweeper.clock.now(), fastrand::f64()) else {
+            return Err(error.into());
+        };
+        let why = told(&error);
+        warn!("the sweep asks again in {:.1} s: {why}", wait.as_secs_f64());
+        self.tally.troubled(Some(why));
+        self.answer(tokio::time::sleep(wait)).await?;
+        self.tally.troubled(None);
+        Ok(())
     }
 
     /// Notes a page that could not be had, while the rest can; each was asked for some minutes long, so that not many

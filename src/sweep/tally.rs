@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tokio::{sync::watch, time::Instant};
-use tracing::warn;
+use tracing::debug;
 
 use crate::{
     cache::Applied,
@@ -42,6 +42,8 @@ struct Counts {
     errors: Vec<String>,
     notes: Vec<String>,
     doing: String,
+    /// Why it waits, while it does.
+    trouble: Option<String>,
     expected: u64,
     /// Whether every source could be expected to be as large as it was.
     expected_known: bool,
@@ -66,6 +68,17 @@ impl Tally {
     pub(super) fn doing(&self, what: &str) {
         what.clone_into(&mut self.lock().doing);
         self.tell();
+    }
+
+    /// Says why it waits before it asks again, and that it does so no more.
+    pub(super) fn troubled(&self, why: Option<String>) {
+        self.lock().trouble = why;
+        self.tell();
+    }
+
+    /// Returns why it waits, if it does.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.lock().trouble.clone()
     }
 
     /// Takes in how many pages a source had when it was last known; `None` where it never was.
@@ -111,7 +124,7 @@ impl Tally {
 
     /// Notes what went wrong for good.
     pub(super) fn error(&self, what: String) {
-        warn!("sweep: {what}");
+        debug!("sweep: {what}");
         let mut counts = self.lock();
         counts.errors_count += 1;
         if counts.errors.len() < ERRORS_KEPT {
@@ -135,6 +148,7 @@ impl Tally {
         let (notion_requests, notion_errors) = self.questions();
         let mut counts = self.lock();
         SweepReport {
+            sweep: None,
             outcome,
             dry_run: self.dry_run,
             started_at: self.started_at,
@@ -161,7 +175,10 @@ impl Tally {
         let pages = counts.sweep.notion_pages_fetched;
         let pages_expected = counts.expected_known.then_some(counts.expected).filter(|expected| *expected >= pages);
         let progress = SweepProgress {
-            doing: counts.doing.clone(),
+            doing: match &counts.trouble {
+                Some(why) => format!("{}, trying again ({why})", counts.doing),
+                None => counts.doing.clone(),
+            },
             pages,
             pages_expected,
             requests: self.questions().0,

@@ -250,6 +250,7 @@ fn status_fits_one_screen() {
             "events",
             "last_complete_sweep_at",
             "last_sweep",
+            "next_sweep_at",
             "relevance",
             "running",
             "running_sweep",

@@ -129,6 +129,7 @@ fn report(outcome: SweepState, order: &SweepOrder, started_at: DateTime<Utc>, dr
         _ => vec!["CRM: Notion says 503".to_owned(), "CRM: a page could not be read".to_owned()],
     };
     SweepReport {
+        sweep: None,
         outcome,
         dry_run: order.dry_run,
         started_at,
@@ -260,8 +261,8 @@ async fn the_status_tells_of_the_last_sweep_and_of_the_one_that_runs() {
     world.swept(by(AskedBy::Need), HOUR * 3, SweepState::Partial, vec![]).await;
     let began = now() - HOUR;
     world.begun(by(AskedBy::Command), HOUR).await;
-    assert!(has("last sweep  2: partial, ") && has(": 5000 pages, no difference found"), "{}", status());
-    assert!(has("complete    20") && has("UTC, 1 day ago"), "{}", status());
+    assert!(has("last sweep  2: partial, ") && has(": 5000 pages; CRM: Notion says 503"), "{}", status());
+    assert!(has("complete    the last one began 20") && has("UTC, 1 day ago"), "{}", status());
     assert!(has("sweep       3: running, it has just begun; no `serve` runs"), "{}", status());
 
     let json = world.program.run(&["status", "--json"]).json();

@@ -127,8 +127,7 @@ async fn what_changed_without_an_event_is_found_and_told() {
     workspace.create(company("Gamma").website("gamma.com"));
     let said = run(&program, &["reconcile"]).await;
     assert_eq!(said.status, Some(0), "{said:?}");
-    let told =
-        "4 (1 missing row, 1 stale row, 1 row that should have gone, 1 changed key), 4 of which no event had told";
+    let told = "4 (1 missing row, 1 stale row, 1 leftover row, 1 changed key), 4 of which no event had told";
     assert!(said.out.contains(told), "{}", said.out);
     let drift = "SELECT count(*) FROM suppressd_drift WHERE told = 'never'";
     assert_eq!(number(&program, drift), 4);

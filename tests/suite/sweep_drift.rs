@@ -201,3 +201,24 @@ async fn a_mapping_that_changes_takes_the_watermark_away_and_makes_a_running_swe
         assert_eq!(world.verdict("domain:nobody.com").await.verdict, Answer::Clear);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_of_the_same_minute_does_not_tell_a_later_edit_of_it() {
+    let world = World::new().await;
+    let pages = world.pages(2);
+    world.drift().await;
+    let process = &world.process;
+    pass(TimeDelta::hours(1)).await;
+    // The first edit is told and looked at, the second one of the same minute is not told.
+    world.workspace().edit(pages[0], changes().status("Meeting"));
+    event(process, "told", pages[0], world.now(), Disposition::Look).await;
+    pass(TimeDelta::seconds(2)).await;
+    process.look(pages[0]).await;
+    world.meddle("UPDATE suppressd_inbox SET state = 'settled'");
+    pass(TimeDelta::seconds(2)).await;
+    world.workspace().edit(pages[0], changes().status("Passed"));
+    pass(TimeDelta::minutes(3)).await;
+    let (report, drift) = world.drift().await;
+    assert_eq!((report.drift.total(), report.drift.untold()), (1, 1), "{drift:?}");
+    assert_eq!(drift[0].told, Told::Never);
+}

@@ -154,6 +154,22 @@ async fn a_key_without_a_row_is_clear_once_every_source_was_swept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slip_of_the_pen_is_not_clear_and_a_name_says_what_it_was_compared_with() {
+    let world = World::new().await;
+    for source in [SOURCE, OTHER_SOURCE] {
+        world.swept(source, start()).await;
+    }
+    let slip = world.ask("domian:acme.com", start()).await;
+    assert_eq!(slip.verdict, Answer::Stale, "{slip:?}");
+    assert!(slip.reason.contains("meant for `domain:`"), "{slip:?}");
+    let own = world.ask("our_registry:77", start()).await;
+    assert_eq!(own.verdict, Answer::Clear, "a prefix of the CRM's own is as good as any: {own:?}");
+    let name = world.ask("name_loc:acme", start()).await;
+    assert_eq!(name.verdict, Answer::Clear, "{name:?}");
+    assert!(name.reason.contains("are not compared by name"), "{name:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_left_the_settings_does_not_count() {
     let world = World::new().await;
     world.swept(SOURCE, start()).await;

@@ -29,9 +29,9 @@ const DRIFT: &str = "SELECT page_id, kind, canonical_key, since, found_at, told 
 /// which has no index by page: the pages of the sweep are few beside it.
 const JUDGE: &str = "\
     SELECT drift.page_id, drift.kind, drift.canonical_key, drift.since, drift.found_at, \
-      coalesce((SELECT CASE WHEN told.received_at > drift.found_at THEN 'late' ELSE told.state END FROM told \
+      iif(drift.told = 'waiting', drift.told, coalesce((SELECT CASE WHEN told.received_at > drift.found_at THEN 'late' ELSE told.state END FROM told \
         WHERE told.subject = drift.page_id AND told.occurred_at >= drift.since \
-        ORDER BY told.received_at > drift.found_at, told.seq DESC LIMIT 1), 'never') \
+        ORDER BY told.received_at > drift.found_at, told.seq DESC LIMIT 1), 'never')) \
     FROM suppressd_drift AS drift WHERE drift.sweep = ?1";
 
 const TOLD: &str = "\
