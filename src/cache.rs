@@ -310,8 +310,21 @@ impl Sighting {
 impl CachedPage {
     /// Returns whether both say the same of the page, whenever and wherever they were seen.
     fn says_the_same_as(&self, other: &Self) -> bool {
-        let dateless = |page: &Self| Self { observed_at: DateTime::UNIX_EPOCH, view: View::Page, ..page.clone() };
-        dateless(self) == dateless(other)
+        let Self {
+            id,
+            source,
+            standing,
+            last_edited_time,
+            observed_at: _,
+            view: _,
+            missing_since,
+            unfound_since,
+            url,
+            values,
+        } = self;
+        (id, source, standing, last_edited_time) == (&other.id, &other.source, &other.standing, &other.last_edited_time)
+            && (missing_since, unfound_since) == (&other.missing_since, &other.unfound_since)
+            && (url, values) == (&other.url, &other.values)
     }
 }
 

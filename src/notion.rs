@@ -5,6 +5,7 @@
 pub mod budget;
 pub mod client;
 pub mod failure;
+pub mod json;
 pub mod page_json;
 pub mod payload;
 pub(crate) mod property_id;

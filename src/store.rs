@@ -14,7 +14,7 @@ mod sweeps;
 use std::{any::Any, fmt};
 
 pub use crate::store::{
-    entries::{Backing, CacheRows, CacheTally, Held, Proof, Published},
+    entries::{Backing, CacheRows, CacheTally, ClaimedKey, Held, Proof, Published},
     error::StoreError,
     events::{
         Appended, Cutoffs, Delay, Disposition, EventFilter, EventRows, EventState, NewEvent, Seq, StoredEvent, Tally,

@@ -6,7 +6,7 @@ use crate::{
     cache::Cache,
     derive,
     model::{
-        entry::{Cause, Change, Door, Entry, Face, Metadata},
+        entry::{Cause, Change, Claim, Door, Entry, Face, Metadata},
         id::PageId,
         key::Key,
     },
@@ -51,16 +51,21 @@ pub(super) fn plan(cache: &Cache, rows: &mut dyn Rows, key: &Key, news: &News<'_
         claims.retain(|claim| claim.page.unfound_since.is_none() || Some(claim.page.id) == counting);
     }
     let winner = derive::winner::pick(&claims, |claim| cache.is_hard(claim));
+    Ok(plan_for(cache, winner, row, news))
+}
+
+/// As [`plan`], where the winning claim and the row are known.
+pub(super) fn plan_for(cache: &Cache, winner: Option<&Claim>, row: Option<Published>, news: &News<'_>) -> Plan {
     let Some(winner) = winner else {
-        return Ok(match row {
+        return match row {
             None => Plan::Leave,
             // Somebody else wrote it about another page.
             Some(Published::Foreign { page, .. }) if page.parse() != Ok(news.page) => Plan::Leave,
             Some(row) => Plan::Withdraw { before: face(&row) },
-        });
+        };
     };
     let entry = derive::entry(winner, synced_from(news.cause.door), news.now, cache.settings.ttl);
-    Ok(match row {
+    match row {
         Some(Published::Entry(row)) if says_the_same(&row, &entry) => {
             let left = row.expires_at - news.now;
             let is_due = left * 2 < cache.settings.ttl || left > cache.settings.ttl;
@@ -72,7 +77,7 @@ pub(super) fn plan(cache: &Cache, rows: &mut dyn Rows, key: &Key, news: &News<'_
             }
         }
         row => Plan::Put { entry: Box::new(entry), before: row.as_ref().and_then(face) },
-    })
+    }
 }
 
 /// Returns the page of a row that has at least half of its time left.
@@ -128,13 +133,13 @@ fn face(row: &Published) -> Option<Face> {
 
 /// Compares all but the dates of the row and the door by which it came.
 fn says_the_same(row: &Entry, entry: &Entry) -> bool {
-    let bare = |entry: &Entry| Entry {
-        cached_at: DateTime::UNIX_EPOCH,
-        expires_at: DateTime::UNIX_EPOCH,
-        metadata: Metadata { synced_from: String::new(), ..entry.metadata.clone() },
-        ..entry.clone()
-    };
-    bare(row) == bare(entry)
+    let Entry { key, page, status, company_name, cached_at: _, expires_at: _, metadata } = row;
+    let Metadata { website, synced_from: _, source, key_origin, key_strength, last_edited_time, page_url } = metadata;
+    let other = &entry.metadata;
+    (key, page, status, company_name) == (&entry.key, &entry.page, &entry.status, &entry.company_name)
+        && (website, source, page_url) == (&other.website, &other.source, &other.page_url)
+        && (key_origin, key_strength) == (&other.key_origin, &other.key_strength)
+        && last_edited_time == &other.last_edited_time
 }
 
 /// Settings bring no news of their own: they read again what was stored.

@@ -12,7 +12,7 @@ use reqwest::{
     header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value as Json;
+use serde::Deserialize;
 use tokio::time::timeout;
 use url::Url;
 
@@ -27,6 +27,7 @@ use crate::{
         Notion, NotionError, Priority, Query, QueryPage,
         budget::Budget,
         failure,
+        json::Json,
         page_json::{self, PageError},
         schema::{self, SchemaError},
         transport::{Request, Transport, TransportError, http::Http},
@@ -121,7 +122,7 @@ pub struct Client<T = Http> {
 struct Question {
     method: Method,
     url: Url,
-    body: Option<Json>,
+    body: Option<serde_json::Value>,
 }
 
 impl Client {
@@ -162,17 +163,17 @@ impl<T: Transport> Client<T> {
         Question { method, url, body: None }
     }
 
-    /// Sends one request once the budget allows it, and reads its answer. `read` gets the JSON and the instant before
+    /// Sends one request once the budget allows it, and reads its answer. `read` gets the body and the instant before
     /// the request was sent.
     async fn ask<R>(
         &self,
         question: Question,
         priority: Priority,
-        read: impl FnOnce(&Json, DateTime<Utc>) -> Result<R, NotionError> + Send,
+        read: impl FnOnce(&[u8], DateTime<Utc>) -> Result<R, NotionError> + Send,
     ) -> Result<R, NotionError> {
         self.turn(priority).await?;
         let observed_at = self.clock.now();
-        let outcome = self.answer(question).await.and_then(|json| read(&json, observed_at));
+        let outcome = self.answer(question).await.and_then(|body| read(&body, observed_at));
         if let Err(NotionError::RateLimited { retry_after }) = &outcome {
             self.budget.pause(*retry_after);
         }
@@ -193,7 +194,7 @@ impl<T: Transport> Client<T> {
         if in_turn { Ok(()) } else { Err(NotionError::RateLimited { retry_after: retry_after() }) }
     }
 
-    async fn answer(&self, question: Question) -> Result<Json, NotionError> {
+    async fn answer(&self, question: Question) -> Result<Vec<u8>, NotionError> {
         let Question { method, url, body } = question;
         let request = Request { method, url, headers: &self.headers, body, timeout: self.timeout };
         let answer = self.transport.send(request).await.map_err(unanswered)?;
@@ -203,8 +204,7 @@ impl<T: Transport> Client<T> {
             let body = answer.body.unwrap_or_default();
             return Err(failure::classify(answer.status, retry_after, &body, &self.token, self.clock.now()));
         }
-        let body = answer.body.map_err(unanswered)?;
-        serde_json::from_slice(&body).map_err(|error| NotionError::Unreadable(format!("not JSON: {error}")))
+        answer.body.map_err(unanswered)
     }
 
     async fn schemas_of(&self, table: TableId, priority: Priority) -> Result<Vec<Schema>, NotionError> {
@@ -212,13 +212,14 @@ impl<T: Transport> Client<T> {
             TableId::DataSource(id) => vec![id],
             TableId::Database(id) => {
                 let question = self.question(Method::GET, &["databases", &id.to_string()]);
-                self.ask(question, priority, |json, _| schema::data_sources(json).map_err(unreadable_schema)).await?
+                self.ask(question, priority, |body, _| schema::data_sources(&json(body)?).map_err(unreadable_schema))
+                    .await?
             }
         };
         let mut schemas = Vec::with_capacity(sources.len());
         for id in sources {
             let question = self.question(Method::GET, &["data_sources", &id.to_string()]);
-            let schema = self.ask(question, priority, |json, _| match schema::schema(json) {
+            let schema = self.ask(question, priority, |body, _| match schema::schema(&json(body)?) {
                 Ok(schema) if schema.data_source == id => Ok(schema),
                 Ok(other) => Err(NotionError::Unreadable(format!("data source {} for {id}", other.data_source))),
                 Err(error) => Err(unreadable_schema(error)),
@@ -250,7 +251,7 @@ impl<T: Transport> Client<T> {
 impl<T: Transport> Notion for Client<T> {
     async fn page(&self, id: PageId, priority: Priority) -> Result<Snapshot, NotionError> {
         let question = self.question(Method::GET, &["pages", &id.to_string()]);
-        let read = |json: &Json, observed_at| match page_json::page(json) {
+        let read = |body: &[u8], observed_at| match page_json::page(&json(body)?) {
             Ok(page) if page.id == id => Ok(Snapshot { page, observed_at, view: View::Page }),
             Ok(other) => Err(NotionError::Unreadable(format!("page {} for {id}", other.id))),
             // What the page itself does not show, no other question will.
@@ -284,13 +285,18 @@ impl<T: Transport> Notion for Client<T> {
 
     async fn query(&self, query: &Query, priority: Priority) -> Result<QueryPage, NotionError> {
         let question = self.question(Method::POST, &["data_sources", &query.data_source.to_string(), "query"]);
-        self.ask(Question { body: Some(query::body(query)), ..question }, priority, query::results).await
+        let read = |body: &[u8], observed_at| query::results(&json::<Json<'_>>(body)?, observed_at);
+        self.ask(Question { body: Some(query::body(query)), ..question }, priority, read).await
     }
 }
 
 /// Returns whether an error is a fault, and not the answer that there is no such object.
 const fn is_failure(error: &NotionError) -> bool {
     !matches!(error, NotionError::NotFound)
+}
+
+fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, NotionError> {
+    serde_json::from_slice(body).map_err(|error| NotionError::Unreadable(format!("not JSON: {error}")))
 }
 
 fn unanswered(error: TransportError) -> NotionError {
@@ -312,7 +318,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use serde_json::json;
+    use serde_json::{Value, json};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::{TcpListener, TcpStream},
@@ -346,7 +352,7 @@ mod tests {
         Answer::Send(format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"))
     }
 
-    fn ok(body: &Json) -> Answer {
+    fn ok(body: &Value) -> Answer {
         answer("200 OK", &body.to_string())
     }
 
@@ -424,7 +430,7 @@ mod tests {
         }
     }
 
-    fn page(id: &str) -> Json {
+    fn page(id: &str) -> Value {
         json!({
             "object": "page", "id": id, "created_time": "2026-09-01T10:00:00.000Z",
             "last_edited_time": "2026-09-01T10:00:00.000Z", "in_trash": false, "properties": {},
@@ -432,7 +438,7 @@ mod tests {
         })
     }
 
-    fn data_source(id: &str) -> Json {
+    fn data_source(id: &str) -> Value {
         json!({ "object": "data_source", "id": id, "title": [], "properties": {} })
     }
 
@@ -591,7 +597,7 @@ mod tests {
         assert_eq!(world.asked(), [format!("POST /v1/data_sources/{SOURCE}/query HTTP/1.1")]);
         let (_, request) = world.requests.lock().unwrap()[0].clone();
         let (_, body) = request.split_once("\r\n\r\n").unwrap();
-        assert_eq!(serde_json::from_str::<Json>(body).unwrap(), query::body(&query));
+        assert_eq!(serde_json::from_str::<Value>(body).unwrap(), query::body(&query));
     }
 
     #[tokio::test]

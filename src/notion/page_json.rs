@@ -4,14 +4,13 @@
 //! is [`Value::Unavailable`], and what the cache knew before stays. Only what Notion shows as empty is empty.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value as Json;
 
 use crate::{
     model::{
         id::PageId,
         page::{Page, Parent, Property, Value},
     },
-    notion::property_id,
+    notion::{json::Json, property_id},
 };
 
 /// Why a JSON value is not a whole page.
@@ -29,7 +28,7 @@ pub enum PageError {
 }
 
 /// Reads a page object, as a fetch or a query answers it.
-pub fn page(json: &Json) -> Result<Page, PageError> {
+pub fn page(json: &Json<'_>) -> Result<Page, PageError> {
     if json.get("object").and_then(Json::as_str) != Some("page") {
         return Err(PageError::NotAPage);
     }
@@ -51,7 +50,7 @@ pub fn page(json: &Json) -> Result<Page, PageError> {
     })
 }
 
-fn time(json: &Json, name: &'static str) -> Result<DateTime<Utc>, PageError> {
+fn time(json: &Json<'_>, name: &'static str) -> Result<DateTime<Utc>, PageError> {
     let time = json.get(name).and_then(Json::as_str).ok_or(PageError::Field(name))?;
     match DateTime::parse_from_rfc3339(time) {
         Ok(time) => Ok(time.with_timezone(&Utc)),
@@ -61,7 +60,7 @@ fn time(json: &Json, name: &'static str) -> Result<DateTime<Utc>, PageError> {
 
 /// Reads a parent, with or without its `type`. One that is unknown or names nothing is unreadable rather than
 /// elsewhere: a row that is taken for moved out loses its entries.
-fn parent(json: &Json) -> Option<Parent> {
+fn parent(json: &Json<'_>) -> Option<Parent> {
     if let Some(source) = parsed(json, "data_source_id") {
         return Some(Parent::DataSource(source));
     }
@@ -76,7 +75,7 @@ fn parent(json: &Json) -> Option<Parent> {
 }
 
 /// Reads a parent of a kind that has no rows.
-fn elsewhere(json: &Json, kind: &str) -> Option<Parent> {
+fn elsewhere(json: &Json<'_>, kind: &str) -> Option<Parent> {
     let is_there = match kind {
         "page_id" | "block_id" | "agent_id" => parsed::<PageId>(json, kind).is_some(),
         "workspace" => json.get(kind).and_then(Json::as_bool) == Some(true),
@@ -85,19 +84,19 @@ fn elsewhere(json: &Json, kind: &str) -> Option<Parent> {
     is_there.then_some(Parent::Elsewhere)
 }
 
-fn parsed<T: std::str::FromStr>(json: &Json, name: &str) -> Option<T> {
+fn parsed<T: std::str::FromStr>(json: &Json<'_>, name: &str) -> Option<T> {
     json.get(name)?.as_str()?.parse().ok()
 }
 
 /// Reads a property; one without an id cannot be mapped and counts as not shown.
-fn property(name: &str, json: &Json) -> Option<Property> {
+fn property(name: &str, json: &Json<'_>) -> Option<Property> {
     let id = property_id::decode(json.get("id")?.as_str()?);
     Some(Property { id, name: name.to_owned(), value: value(json).unwrap_or(Value::Unavailable) })
 }
 
 /// Reads `{"type": t, t: …}`: a property, the result of a formula or a rollup, or an item of a rollup. `None` where it
 /// is unavailable.
-fn value(json: &Json) -> Option<Value> {
+fn value(json: &Json<'_>) -> Option<Value> {
     let kind = json.get("type")?.as_str()?;
     let inner = json.get(kind)?;
     match kind {
@@ -125,26 +124,26 @@ fn value(json: &Json) -> Option<Value> {
 }
 
 /// Joins the `plain_text` of **all** segments of a rich text: formatting a part of a text splits it («PVAL»).
-pub(crate) fn plain_text(segments: &Json) -> Option<String> {
+pub(crate) fn plain_text(segments: &Json<'_>) -> Option<String> {
     segments.as_array()?.iter().map(|segment| segment.get("plain_text")?.as_str()).collect()
 }
 
 /// Reads a string; `null` is how Notion shows most values that are empty.
-fn text(json: &Json) -> Option<Value> {
+fn text(json: &Json<'_>) -> Option<Value> {
     match json {
         Json::Null => Some(Value::Empty),
-        Json::String(text) => Some(Value::text(text)),
+        Json::Text(text) => Some(Value::text(text)),
         _ => None,
     }
 }
 
 /// Reads the string `name` of an object, or the emptiness of `null` in the place of either.
-fn field(json: &Json, name: &str) -> Option<Value> {
+fn field(json: &Json<'_>, name: &str) -> Option<Value> {
     if json.is_null() { Some(Value::Empty) } else { text(json.get(name)?) }
 }
 
 /// Writes a number as people do: 42 rather than 42.0, no exponent.
-fn number(json: &Json) -> Option<Value> {
+fn number(json: &Json<'_>) -> Option<Value> {
     match json {
         Json::Null => Some(Value::Empty),
         Json::Number(number) if number.is_f64() => Some(Value::text(&number.as_f64()?.to_string())),
@@ -154,11 +153,11 @@ fn number(json: &Json) -> Option<Value> {
 }
 
 /// Reads a file's address where it is an outside one. The addresses of files at Notion expire, so these go by name.
-fn file(json: &Json) -> Option<Value> {
+fn file(json: &Json<'_>) -> Option<Value> {
     json.get("external").and_then(|external| field(external, "url")).or_else(|| field(json, "name"))
 }
 
-fn unique_id(json: &Json) -> Option<Value> {
+fn unique_id(json: &Json<'_>) -> Option<Value> {
     if json.is_null() {
         return Some(Value::Empty);
     }
@@ -169,7 +168,7 @@ fn unique_id(json: &Json) -> Option<Value> {
 }
 
 /// Reads what a place is called, or else its address. Coordinates alone are not nothing, but no text either.
-fn place(json: &Json) -> Option<Value> {
+fn place(json: &Json<'_>) -> Option<Value> {
     if json.is_null() {
         return Some(Value::Empty);
     }
@@ -177,7 +176,7 @@ fn place(json: &Json) -> Option<Value> {
 }
 
 /// Joins the items of an array that say something; unavailable where one of them is.
-fn joined(items: &Json, separator: &str, read: impl Fn(&Json) -> Option<Value>) -> Option<Value> {
+fn joined(items: &Json<'_>, separator: &str, read: impl Fn(&Json<'_>) -> Option<Value>) -> Option<Value> {
     if items.is_null() {
         return Some(Value::Empty);
     }
@@ -194,15 +193,19 @@ fn joined(items: &Json, separator: &str, read: impl Fn(&Json) -> Option<Value>) 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value as Tree, json};
 
     use super::*;
+
+    fn page(json: &Tree) -> Result<Page, PageError> {
+        super::page(&json.into())
+    }
 
     const PAGE: &str = "3296958a-07b8-53ee-b6a8-a1cc71849e2b";
     const SOURCE: &str = "3bbe670e-2c29-52bd-9d29-25e0227525af";
     const DATABASE: &str = "382bcdbf-68e4-5a81-913e-8f31277050c0";
 
-    fn object() -> Json {
+    fn object() -> Tree {
         json!({
             "object": "page", "id": PAGE, "created_time": "2026-07-04T09:08:00.000Z",
             "last_edited_time": "2026-07-04T09:09:00.000Z", "created_by": {"object": "user", "id": PAGE},
@@ -216,23 +219,23 @@ mod tests {
         })
     }
 
-    fn with(name: &str, value: Json) -> Json {
+    fn with(name: &str, value: Tree) -> Tree {
         let mut object = object();
         object[name] = value;
         object
     }
 
-    fn without(name: &str) -> Json {
+    fn without(name: &str) -> Tree {
         let mut object = object();
         object.as_object_mut().unwrap().remove(name).unwrap();
         object
     }
 
-    fn segment(text: &str) -> Json {
+    fn segment(text: &str) -> Tree {
         json!({"type": "text", "text": {"content": text, "link": null}, "annotations": {}, "plain_text": text, "href": null})
     }
 
-    fn check(kind: &str, inner: Json, expected: &Value) {
+    fn check(kind: &str, inner: Tree, expected: &Value) {
         let mut property = json!({"id": "p", "type": kind});
         property[kind] = inner;
         let json = with("properties", json!({"P": property}));
@@ -345,7 +348,7 @@ mod tests {
     #[test]
     fn formulas_give_what_they_result_in() {
         let formula =
-            |kind: &str, inner: Json, expected: Value| check("formula", json!({"type": kind, kind: inner}), &expected);
+            |kind: &str, inner: Tree, expected: Value| check("formula", json!({"type": kind, kind: inner}), &expected);
         formula("string", json!("acme.ai"), said("acme.ai"));
         formula("string", json!(null), Value::Empty);
         formula("number", json!(7), said("7"));
@@ -359,12 +362,12 @@ mod tests {
 
     #[test]
     fn rollups_give_their_number_date_or_items() {
-        let rollup = |kind: &str, inner: Json, expected: Value| {
+        let rollup = |kind: &str, inner: Tree, expected: Value| {
             check("rollup", json!({"type": kind, kind: inner, "function": "show_original"}), &expected);
         };
         rollup("number", json!(3), said("3"));
         rollup("date", json!(null), Value::Empty);
-        let url = |url: Json| json!({"type": "url", "url": url});
+        let url = |url: Tree| json!({"type": "url", "url": url});
         let title = json!({"type": "title", "title": [segment("Ac"), segment("me")]});
         rollup("array", json!([url(json!("acme.ai")), url(json!(null)), title]), said("acme.ai\nAcme"));
         rollup("array", json!([]), Value::Empty);
@@ -389,7 +392,7 @@ mod tests {
 
     #[test]
     fn the_trash_and_the_archive_are_two_things() {
-        let check = |json: Json, in_trash, is_archived| {
+        let check = |json: Tree, in_trash, is_archived| {
             let page = page(&json).unwrap();
             assert_eq!((page.in_trash, page.is_archived), (in_trash, is_archived), "{json}");
         };
@@ -401,7 +404,7 @@ mod tests {
 
     #[test]
     fn a_parent_is_read_with_or_without_its_type() {
-        let check = |parent: Json, expected: Option<Parent>| {
+        let check = |parent: Tree, expected: Option<Parent>| {
             let read = page(&with("parent", parent.clone())).map(|page| page.parent);
             assert_eq!(read, expected.ok_or(PageError::Field("parent")), "{parent}");
         };
@@ -442,7 +445,7 @@ mod tests {
 
     #[test]
     fn what_is_no_whole_page_is_refused_for_what_it_lacks() {
-        let check = |json: Json, expected| assert_eq!(page(&json), Err(expected), "{json}");
+        let check = |json: Tree, expected| assert_eq!(page(&json), Err(expected), "{json}");
         let partial = PageError::Partial(PAGE.parse().unwrap());
         check(json!({"object": "page", "id": PAGE}), partial.clone());
         check(without("properties"), partial.clone());

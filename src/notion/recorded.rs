@@ -185,7 +185,7 @@ impl Recording {
     }
 
     fn take_page(&mut self, json: &Json) -> Result<(), PageError> {
-        let page = page_json::page(json)?;
+        let page = page_json::page(&json.into())?;
         if let Parent::DataSource(id) = page.parent {
             let shape = self.shapes.entry(id).or_default();
             for property in &page.properties {

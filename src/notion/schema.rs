@@ -33,7 +33,7 @@ pub fn schema(json: &Json) -> Result<Schema, SchemaError> {
     Ok(Schema {
         data_source: parsed(json, "id").ok_or(SchemaError::Field("id"))?,
         database: json.get("parent").and_then(|parent| parsed(parent, "database_id")),
-        title: json.get("title").and_then(plain_text).unwrap_or_default(),
+        title: json.get("title").and_then(|title| plain_text(&title.into())).unwrap_or_default(),
         properties: properties.iter().filter_map(|(name, json)| property(name, json)).collect(),
     })
 }

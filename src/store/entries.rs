@@ -6,7 +6,7 @@ use crate::{
     model::{
         entry::{CachedPage, Change, Claim, Entry},
         id::{DataSourceId, PageId},
-        key::{Candidate, Key},
+        key::{Candidate, Key, Origin},
     },
     store::StoreError,
 };
@@ -24,6 +24,9 @@ pub trait CacheRows {
 
     /// Lists the keys that a page claims.
     fn claims_of(&mut self, page: PageId) -> Result<Vec<Candidate>, StoreError>;
+
+    /// Lists the keys that a page claims, each with what is published of it for this page: all of it with one question.
+    fn claimed_by(&mut self, page: PageId) -> Result<Vec<ClaimedKey>, StoreError>;
 
     /// Replaces the claims of a page.
     fn put_claims(&mut self, page: PageId, claims: &[Candidate]) -> Result<(), StoreError>;
@@ -51,6 +54,19 @@ pub trait CacheRows {
 
     /// Counts what the cache holds.
     fn cache_tally(&mut self, now: DateTime<Utc>) -> Result<CacheTally, StoreError>;
+}
+
+/// A key that a page claims, and what is published of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedKey {
+    /// The key.
+    pub key: Key,
+    /// Which property gave it.
+    pub origin: Origin,
+    /// Whether another page claims it too.
+    pub contested: bool,
+    /// The published row, where it names the page.
+    pub row: Option<Published>,
 }
 
 /// A row of the published table as an answer needs it.

@@ -42,7 +42,7 @@ impl Ground {
         sighting: &Sighting,
         now: DateTime<Utc>,
     ) -> Result<Outcome, StoreError> {
-        let earlier = rows.page(sighting.page)?;
+        let earlier = if self.records_drift { rows.page(sighting.page)? } else { None };
         let outcome = self.cache.apply(rows, sighting, &self.cause, now)?;
         if self.records_drift {
             let mut changes = outcome.changes.clone();

@@ -128,12 +128,12 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
             .read(move |rows| {
                 let (mut changed, mut taken) = (Vec::new(), Taken::default());
                 for snapshot in snapshots {
-                    let known_in = rows.page(snapshot.page.id)?.map(|known| known.source);
-                    let sighting = match sources.sighting(&snapshot, known_in) {
+                    let earlier = rows.page(snapshot.page.id)?;
+                    let sighting = match sources.sighting(&snapshot, earlier.as_ref().map(|known| known.source)) {
                         Ok(sighting) => sighting,
                         Err(error) => return Ok(Err(error)),
                     };
-                    match cache.current(rows, &sighting, &cause, now)? {
+                    match cache.current(rows, (earlier, &sighting), &cause, now)? {
                         Some(Current { strength }) => taken.applied.push((Applied::Unchanged, strength)),
                         None => changed.push(sighting),
                     }

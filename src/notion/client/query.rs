@@ -1,7 +1,7 @@
 //! What a query sends, and what is read of its answer.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Value as Json, json};
+use serde_json::{Value, json};
 
 use crate::{
     model::{
@@ -10,6 +10,7 @@ use crate::{
     },
     notion::{
         NotionError, Query, QueryPage, Window,
+        json::Json,
         page_json::{self, PageError},
     },
 };
@@ -19,7 +20,7 @@ const PAGE_SIZE_MAX: u8 = 100;
 
 /// Returns the body of the request (QDS). `is_archived` is left out unless it is asked for: it is the newest of the
 /// fields (CL 2026-07-15), and absent means the same as false.
-pub(crate) fn body(query: &Query) -> Json {
+pub(crate) fn body(query: &Query) -> Value {
     let (timestamp, since, until) = match query.window {
         Window::Everything => ("created_time", None, None),
         Window::CreatedSince(at) => ("created_time", Some(at), None),
@@ -32,7 +33,7 @@ pub(crate) fn body(query: &Query) -> Json {
         "sorts": [{ "timestamp": timestamp, "direction": "ascending" }],
     });
     let bounds = [("on_or_after", since), ("on_or_before", until)];
-    let mut bounds: Vec<Json> = bounds
+    let mut bounds: Vec<Value> = bounds
         .into_iter()
         .filter_map(|(word, at)| {
             let at = at?.to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -42,8 +43,8 @@ pub(crate) fn body(query: &Query) -> Json {
     let filter = if bounds.len() > 1 { Some(json!({ "and": bounds })) } else { bounds.pop() };
     let optional = [
         ("filter", filter),
-        ("start_cursor", query.cursor.clone().map(Json::from)),
-        ("is_archived", query.archived.then_some(Json::Bool(true))),
+        ("start_cursor", query.cursor.clone().map(Value::from)),
+        ("is_archived", query.archived.then_some(Value::Bool(true))),
     ];
     if let Some(fields) = body.as_object_mut() {
         fields.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
@@ -53,7 +54,7 @@ pub(crate) fn body(query: &Query) -> Json {
 
 /// Reads a page of results. A row that nobody could name is an error: to leave it out would make a complete sweep of
 /// an incomplete one.
-pub(crate) fn results(json: &Json, observed_at: DateTime<Utc>) -> Result<QueryPage, NotionError> {
+pub(crate) fn results(json: &Json<'_>, observed_at: DateTime<Utc>) -> Result<QueryPage, NotionError> {
     let rows = json.get("results").and_then(Json::as_array).ok_or_else(|| unreadable("no list of results"))?;
     let (mut snapshots, mut unread) = (Vec::new(), Vec::new());
     for row in rows {
@@ -70,11 +71,11 @@ pub(crate) fn results(json: &Json, observed_at: DateTime<Utc>) -> Result<QueryPa
     Ok(QueryPage { snapshots, unread, next_cursor: next_cursor(json)?, capped: is_capped(json) })
 }
 
-fn named(row: &Json) -> Option<PageId> {
+fn named(row: &Json<'_>) -> Option<PageId> {
     row.get("id")?.as_str()?.parse().ok()
 }
 
-fn next_cursor(json: &Json) -> Result<Option<String>, NotionError> {
+fn next_cursor(json: &Json<'_>) -> Result<Option<String>, NotionError> {
     match json.get("has_more").and_then(Json::as_bool) {
         Some(false) => Ok(None),
         Some(true) => match json.get("next_cursor").and_then(Json::as_str) {
@@ -87,7 +88,7 @@ fn next_cursor(json: &Json) -> Result<Option<String>, NotionError> {
 
 /// Reads `request_status`, which is absent or `complete` where nothing is missing (QDS, REC). A word that nobody
 /// knows yet counts as missing rows.
-fn is_capped(json: &Json) -> bool {
+fn is_capped(json: &Json<'_>) -> bool {
     let status = json.get("request_status").filter(|status| !status.is_null());
     status.is_some_and(|status| status.get("type").and_then(Json::as_str) != Some("complete"))
 }
@@ -155,7 +156,7 @@ mod tests {
     const PARTIAL: &str = "22222222-2222-4222-8222-222222222222";
     const BROKEN: &str = "33333333-3333-4333-8333-333333333333";
 
-    fn row(id: &str) -> Json {
+    fn row(id: &str) -> Value {
         json!({
             "object": "page", "id": id, "created_time": "2026-09-01T10:00:00.000Z",
             "last_edited_time": "2026-09-01T10:00:00.000Z", "in_trash": false, "properties": {},
@@ -163,8 +164,8 @@ mod tests {
         })
     }
 
-    fn read(json: &Json) -> Result<QueryPage, NotionError> {
-        results(json, "2026-09-01T10:00:30Z".parse().unwrap())
+    fn read(json: &Value) -> Result<QueryPage, NotionError> {
+        results(&json.into(), "2026-09-01T10:00:30Z".parse().unwrap())
     }
 
     #[test]

@@ -42,7 +42,9 @@ impl Transport for Http {
 
 /// Reads the body up to the bound.
 async fn whole_body(mut response: Response) -> Result<Vec<u8>, TransportError> {
-    let mut body = Vec::new();
+    // Only a first guess, and a stranger's word.
+    let length = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let mut body = Vec::with_capacity(length.min(BODY_BYTES_MAX));
     while let Some(chunk) = response.chunk().await.map_err(broken)? {
         if body.len() + chunk.len() > BODY_BYTES_MAX {
             return Err(TransportError::TooLong);

@@ -12,7 +12,7 @@ use crate::{
         page::View,
     },
     store::{
-        CacheRows, CacheTally, Held, Published, StoreError,
+        CacheRows, CacheTally, ClaimedKey, Held, Published, StoreError,
         sqlite::{
             SqliteRows,
             events::parsed,
@@ -23,14 +23,20 @@ use crate::{
     },
 };
 
-pub(crate) const PAGE: &str = "page.page_id, page.source, page.standing, page.last_edited_time, page.observed_at, page.view, \
-                    page.missing_since, page.unfound_since, page.url, page.mapped";
+/// The columns that [`page`] reads. Statements that every page of a sweep takes are put together when this is compiled.
+macro_rules! page_columns {
+    () => {
+        "page.page_id, page.source, page.standing, page.last_edited_time, page.observed_at, page.view, \
+         page.missing_since, page.unfound_since, page.url, page.mapped"
+    };
+}
+
+pub(crate) const PAGE: &str = page_columns!();
 
 impl CacheRows for SqliteRows<'_> {
     fn page(&mut self, id: PageId) -> Result<Option<CachedPage>, StoreError> {
-        self.one(&format!("SELECT {PAGE} FROM suppressd_pages AS page WHERE page_id = ?1"), [id.to_string()], |row| {
-            page(row, 0)
-        })
+        let sql = concat!("SELECT ", page_columns!(), " FROM suppressd_pages AS page WHERE page_id = ?1");
+        self.one(sql, [id.to_string()], |row| page(row, 0))
     }
 
     fn put_page(&mut self, page: &CachedPage) -> Result<(), StoreError> {
@@ -69,6 +75,29 @@ impl CacheRows for SqliteRows<'_> {
         )
     }
 
+    fn claimed_by(&mut self, page: PageId) -> Result<Vec<ClaimedKey>, StoreError> {
+        // The rows of one page stand side by side, those of its keys do not: the `+` makes the index of pages lead there.
+        self.list(
+            "SELECT row.notion_page_id, row.status, row.company_name, row.cached_at, row.expires_at, row.metadata, \
+               row.id IS NOT NULL, claim.canonical_key, claim.origin, \
+               EXISTS (SELECT 1 FROM suppressd_claims AS other \
+                 WHERE other.canonical_key = claim.canonical_key AND other.page_id <> claim.page_id) \
+             FROM suppressd_claims AS claim LEFT JOIN suppression_cache AS row \
+               ON row.notion_page_id = claim.page_id AND +row.canonical_key = claim.canonical_key \
+             WHERE claim.page_id = ?1 ORDER BY claim.canonical_key",
+            [page.to_string()],
+            |row| {
+                let (is_published, key) = (row.get::<_, bool>(6)?, key(row, 7)?);
+                Ok(ClaimedKey {
+                    row: if is_published { Some(published(row, &key)?) } else { None },
+                    key,
+                    origin: parsed(row, 8, "origin", Origin::from_name)?,
+                    contested: row.get(9)?,
+                })
+            },
+        )
+    }
+
     fn put_claims(&mut self, page: PageId, claims: &[Candidate]) -> Result<(), StoreError> {
         self.execute("DELETE FROM suppressd_claims WHERE page_id = ?1", [page.to_string()])?;
         for claim in claims {
@@ -82,9 +111,10 @@ impl CacheRows for SqliteRows<'_> {
 
     fn claims_on(&mut self, on: &Key) -> Result<Vec<Claim>, StoreError> {
         self.list(
-            &format!(
-                "SELECT claim.canonical_key, claim.origin, {PAGE} FROM suppressd_claims AS claim \
-                 JOIN suppressd_pages AS page ON page.page_id = claim.page_id \
+            concat!(
+                "SELECT claim.canonical_key, claim.origin, ",
+                page_columns!(),
+                " FROM suppressd_claims AS claim JOIN suppressd_pages AS page ON page.page_id = claim.page_id \
                  WHERE claim.canonical_key = ?1 AND page.standing = 'listed' ORDER BY page.page_id"
             ),
             [on.as_str()],
