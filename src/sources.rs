@@ -86,6 +86,15 @@ impl<N: Notion> Sources<N> {
         read
     }
 
+    /// Returns the same sources with a memory of their own: what these learn nobody else hears of.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let filter = Filter::default();
+        let all = self.all.iter().map(|source| source.apart(&filter)).collect();
+        let (learnt, _) = watch::channel(self.resolved());
+        Self { all, filter, learnt }
+    }
+
     /// Lists what is known of the sources by now.
     pub fn resolved(&self) -> Vec<Arc<Resolved>> {
         self.all.iter().filter_map(Source::resolved).collect()

@@ -103,12 +103,12 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
         Self { store, sources, cache, clock, metrics, settings }
     }
 
-    /// Returns the same sweeper over another store: for a dry run.
+    /// Returns the same sweeper over another store, for a dry run: what it learns, nobody else hears of.
     #[must_use]
     pub fn over<T: Store>(&self, store: T) -> Sweeper<T, N> {
         Sweeper {
             store,
-            sources: self.sources.clone(),
+            sources: self.sources.apart(),
             cache: self.cache.clone(),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),

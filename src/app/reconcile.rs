@@ -85,9 +85,15 @@ pub async fn run(
             }
             Turn::Busy => told(&Standing { progress: SweepProgress::default(), by: By::Nobody }),
             Turn::Served => {
-                let id = ask(&store, order, asked, clock).await?;
-                asked = Some(id);
-                let sweep = store.read(move |rows| rows.sweep(id)).await?;
+                let sweep = match asked {
+                    Some(id) => store.read(move |rows| rows.sweep(id)).await?,
+                    None => None,
+                };
+                // Its process may have died over it.
+                let stands = |sweep: &StoredSweep| !sweep.state.is_over() || sweep.report.is_some();
+                if !sweep.as_ref().is_some_and(stands) {
+                    asked = Some(ask(&store, order, asked, clock).await?);
+                }
                 if let Some(report) = sweep.as_ref().and_then(|sweep| sweep.report.clone()) {
                     return Ok(Reconciled::Ended(Box::new(report)));
                 }

@@ -150,10 +150,7 @@ impl<N: Notion> Nightly<N> {
     /// Sweeps when it is due or asked for, and lets rows count for longer that nobody could be asked about; until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
         let Sweeping { store, clock, .. } = &self.sweeping;
-        let now = clock.now();
-        if let Err(error) = store.write(move |rows| rows.abandon_sweeps(now)).await {
-            warn!("cannot tidy up after an earlier run: {}", told(&error));
-        }
+        let mut is_tidy = false;
         let mut due_at = self.daily.and_then(|daily| daily.next_after(clock.now()));
         self.announce(due_at).await;
         let mut renewed_at: Option<Instant> = None;
@@ -164,13 +161,22 @@ impl<N: Notion> Nightly<N> {
                     warn!("cannot let rows count for longer: {}", told(&error));
                 }
             }
-            let is_known = self.sources.resolved().len() == self.sources.count();
+            // Only this part carries out sweeps here: one that still seems to run has broken off.
+            if !is_tidy {
+                let now = clock.now();
+                is_tidy = store.write(move |rows| rows.abandon_sweeps(now)).await.is_ok();
+            }
+            let is_known = !self.sources.resolved().is_empty();
             if !is_known && due_at.is_some_and(|at| at <= clock.now()) {
-                warn!("a sweep is due, and Notion has not told the schema of every source yet: it waits for that");
+                warn!("a sweep is due, and Notion has not told the schema of any source yet: it waits for that");
                 due_at = self.daily.and_then(|daily| daily.next_after(clock.now()));
             }
-            if is_known && let Err(error) = self.turn(&mut due_at, &stop).await {
+            if is_known
+                && is_tidy
+                && let Err(error) = self.turn(&mut due_at, &stop).await
+            {
                 warn!("cannot sweep: {}", told(&error));
+                is_tidy = false;
             }
             select! {
                 () = stop.cancelled() => return,

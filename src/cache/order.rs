@@ -10,7 +10,8 @@
 //! 4. same minute, B seen at or after A: B is newer;
 //! 5. same minute, B seen before A: B is older. But where a query was in truth asked after A and shows something
 //!    else, the difference may be a lagging index **or** an edit of that minute which A missed: only the page decides;
-//! 6. same minute, and A was seen in what is now the future: the clock was set back since, and the date of A orders
+//! 6. A was edited in what is now the future: no edit can ever be later, so that its date orders nothing;
+//! 7. same minute, and A was seen in what is now the future: the clock was set back since, and the date of A orders
 //!    nothing. B is newer, since it comes later.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -44,6 +45,9 @@ pub(super) fn judge(
     let Some(earlier) = earlier else { return Order::Newer };
     let edits = page.last_edited_time.cmp(&earlier.last_edited_time);
     let looks = page.observed_at.cmp(&earlier.observed_at);
+    if is_to_come(earlier.last_edited_time, now) {
+        return Order::Newer;
+    }
     match edits.then(looks) {
         _ if edits.is_eq() && is_to_come(earlier.observed_at, now) => Order::Newer,
         std::cmp::Ordering::Greater | std::cmp::Ordering::Equal => Order::Newer,

@@ -76,12 +76,10 @@ impl Mapping {
         self.0.get(&role)
     }
 
-    /// Returns whether both read the same properties, whatever these are called.
-    pub fn reads_the_same_as(&self, other: &Self) -> bool {
-        let ids = |mapping: &Self| -> Vec<_> {
-            mapping.0.iter().map(|(role, property)| (*role, property.id.clone())).collect()
-        };
-        ids(self) == ids(other)
+    /// Lists the roles that give keys and of which a page does not say anything, though some property plays them.
+    pub fn unsaid(&self, values: &Values) -> Vec<Role> {
+        let gives_keys = |role: &Role| !matches!(role, Role::Status | Role::Location);
+        self.0.keys().copied().filter(gives_keys).filter(|role| !values.says(*role)).collect()
     }
 
     /// Picks the mapped values of a page. What the page does not show is left unsaid, which is not the same as empty.

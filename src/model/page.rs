@@ -171,6 +171,11 @@ impl Values {
         self.0.get(&role)?.as_deref()
     }
 
+    /// Returns whether Notion said anything of `role`, be it that it is empty.
+    pub fn says(&self, role: Role) -> bool {
+        self.0.contains_key(&role)
+    }
+
     /// Takes over from `earlier` what these values leave unsaid, so that a value Notion cannot show stays what it was.
     pub fn carry_forward(&mut self, earlier: &Self) {
         for (role, value) in &earlier.0 {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{notion::NotionError, store::StoreError};
+use crate::{model::id::DataSourceId, notion::NotionError, store::StoreError};
 
 /// Why a source gave nothing that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,17 @@ pub enum AskError {
     /// The configured database does not say which table is meant.
     #[error("the database holds {} data sources ({}): name one with NOTION_DATA_SOURCE_ID", .0.len(), .0.join(", "))]
     Ambiguous(Vec<String>),
+    /// The configured database holds another data source than before, and only that.
+    #[error(
+        "the data source {known} that was watched is gone from the database or no longer shared, and {found} is there \
+         instead: share it again, or name the other one with NOTION_DATA_SOURCE_ID"
+    )]
+    Replaced {
+        /// The one that was watched.
+        known: DataSourceId,
+        /// The one that is there, with its name.
+        found: String,
+    },
     /// The schema lacks what every source must have.
     #[error("the schema cannot be used: {0}")]
     Unmappable(String),

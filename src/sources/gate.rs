@@ -52,6 +52,7 @@ impl Gate {
             None => None,
             Some(
                 error @ (AskError::Ambiguous(_)
+                | AskError::Replaced { .. }
                 | AskError::Unmappable(_)
                 | AskError::Notion(
                     NotionError::NotFound | NotionError::Rejected { .. } | NotionError::Unreadable(_),

@@ -73,6 +73,15 @@ impl<N: Notion> Source<N> {
         Self { settings, notion, table: RwLock::default(), gate, filter: filter.clone() }
     }
 
+    /// Returns the same source with a memory of its own.
+    pub(super) fn apart(&self, filter: &Filter) -> Self {
+        let apart = Self::of(self.settings.clone(), self.notion.clone(), filter);
+        if let Some(table) = self.resolved() {
+            apart.know(table);
+        }
+        apart
+    }
+
     pub(super) fn resolved(&self) -> Option<Arc<Resolved>> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -175,16 +184,20 @@ impl<N: Notion> Source<N> {
     }
 }
 
-/// Picks the data source that is meant: the only one, or the one that was meant before.
+/// Picks the data source that is meant: the one that was meant before, else the only one. Another one never takes its
+/// place: its pages would seem to have been moved out.
 fn pick(mut schemas: Vec<Schema>, earlier: Option<&Resolved>) -> Result<Schema, AskError> {
-    if schemas.len() > 1 {
-        let before =
-            schemas.iter().position(|schema| earlier.is_some_and(|table| table.data_source == schema.data_source));
-        let Some(before) = before else {
-            let all = schemas.iter().map(|schema| format!("{} «{}»", schema.data_source, schema.title));
-            return Err(AskError::Ambiguous(all.collect()));
+    let named = |schema: &Schema| format!("{} «{}»", schema.data_source, schema.title);
+    if let Some(known) = earlier.map(|table| table.data_source) {
+        let before = schemas.iter().position(|schema| schema.data_source == known);
+        return match (before, schemas.first()) {
+            (Some(before), _) => Ok(schemas.swap_remove(before)),
+            (None, Some(found)) => Err(AskError::Replaced { known, found: named(found) }),
+            (None, None) => Err(AskError::Unmappable("the database holds no data source".to_owned())),
         };
-        return Ok(schemas.swap_remove(before));
+    }
+    if schemas.len() > 1 {
+        return Err(AskError::Ambiguous(schemas.iter().map(named).collect()));
     }
     schemas.pop().ok_or_else(|| AskError::Unmappable("the database holds no data source".to_owned()))
 }

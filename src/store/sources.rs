@@ -13,6 +13,9 @@ pub trait SourceRows {
     /// sweep read from other properties proves nothing.
     fn put_source(&mut self, source: &StoredSource) -> Result<(), StoreError>;
 
+    /// Returns how often the mapping of a source has become another one.
+    fn remapped(&mut self, source: DataSourceId) -> Result<u64, StoreError>;
+
     /// Notes of every source but `kept` that it is not in the settings any more: no sweep finds its pages. That is taken
     /// back for the pages when the source is put again.
     fn retire_sources(&mut self, kept: &[DataSourceId], now: DateTime<Utc>) -> Result<u64, StoreError>;

@@ -19,10 +19,10 @@ use crate::{
 /// Pages that are read from the store at once.
 const READ_AT_ONCE: u32 = 1_000;
 
-/// Pages that may answer 404 at once in any source, however small.
-const MISSING_PLAUSIBLE: usize = 20;
+/// Pages that may answer 404 in any source, however small. What people delete is in the trash for a month, and seen there.
+const MISSING_PLAUSIBLE: usize = 3;
 
-/// Beyond that, one page in so many.
+/// Beyond that, one page in so many; those that earlier sweeps did not find count as well, or the rest would go bit by bit.
 const MISSING_ONE_IN: u64 = 5;
 
 /// The pages that nobody finds.
@@ -46,7 +46,9 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
             let absent: Vec<_> = listed.into_iter().filter(|page| self.is_absent(ground, page)).collect();
             self.ask_some(ground, absent, &mut unfound).await?;
             // Not only at the end: with a request for each of many pages that takes hours.
-            self.plausible(ground, unfound.new)?;
+            if unfound.new > 0 {
+                self.plausible(ground, unfound.pages.len())?;
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     cache::{Applied, Outcome},
     causes::told,
     model::{
-        entry::Change,
+        entry::{Change, Standing},
         event::Subject,
         id::PageId,
         page::Snapshot,
@@ -128,6 +128,12 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         let page = snapshot.page.id;
         let known_in = self.sweeper.store.read(move |rows| Ok(rows.page(page)?.map(|known| known.source))).await?;
         let sighting = self.sweeper.sources.sighting(snapshot, known_in)?;
+        let unsaid = ground.table.mapping.unsaid(&sighting.values);
+        if known_in.is_none() && sighting.standing == Standing::Listed && !unsaid.is_empty() {
+            let roles: Vec<_> = unsaid.iter().map(|role| role.name()).collect();
+            self.tally
+                .note(format!("page {page}: Notion does not show its {}, which may give a key", roles.join(", ")));
+        }
         let (ground, now) = (ground.clone(), self.sweeper.clock.now());
         let outcome = self.sweeper.store.write(move |rows| ground.apply(rows, &sighting, now)).await?;
         self.tally.applied(outcome.applied, outcome.strength);

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     cache::{Applied, Current},
-    model::{id::PageId, key::Strength, page::Snapshot, sighting::Sighting},
+    model::{entry::Standing, id::PageId, key::Strength, page::Snapshot, sighting::Sighting},
     notion::{
         Notion, NotionError, Priority,
         scan::{Batch, Scan, ScanError},
@@ -121,7 +121,7 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
     /// Reads which rows are as the cache has them; most are, and cost no write.
     async fn compare(&self, ground: &Ground, snapshots: Vec<Snapshot>) -> Result<(Vec<Sighting>, Taken), Trouble> {
         let (sources, cache, cause) = (self.sweeper.sources.clone(), self.sweeper.cache.clone(), ground.cause.clone());
-        let now = self.sweeper.clock.now();
+        let (now, table) = (self.sweeper.clock.now(), Arc::clone(&ground.table));
         let compared = self
             .sweeper
             .store
@@ -133,6 +133,12 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
                         Ok(sighting) => sighting,
                         Err(error) => return Ok(Err(error)),
                     };
+                    // A row that contradicts the question, and one of which nobody knows the keys: the page decides.
+                    let is_odd = sighting.standing != Standing::Listed;
+                    if is_odd || (earlier.is_none() && !table.mapping.unsaid(&sighting.values).is_empty()) {
+                        taken.doubtful.push(sighting.page);
+                        continue;
+                    }
                     match cache.current(rows, (earlier, &sighting), &cause, now)? {
                         Some(Current { strength }) => taken.applied.push((Applied::Unchanged, strength)),
                         None => changed.push(sighting),

@@ -9,6 +9,9 @@ use crate::{notion::NotionError, sources::error::AskError};
 /// Failures in a row after which a question is given up. With the waits between them that is about three minutes.
 const FAILURES_MAX: u32 = 8;
 
+/// The same for an answer that cannot be read: it may be half an answer, but more often it stays as it is.
+const UNREADABLE_MAX: u32 = 4;
+
 /// The longest wait between two tries.
 const WAIT_MAX: Duration = Duration::from_mins(1);
 
@@ -34,11 +37,14 @@ impl Patience {
         match error {
             AskError::Notion(NotionError::RateLimited { retry_after }) => self.put_off(*retry_after),
             AskError::Gated { until } => self.put_off((*until - now).to_std().unwrap_or_default()),
-            AskError::Notion(NotionError::Unavailable(_) | NotionError::Unreadable(_) | NotionError::CursorRefused)
-            | AskError::Store(_) => self.again(jitter),
+            AskError::Notion(NotionError::Unreadable(_)) => self.again(UNREADABLE_MAX, jitter),
+            AskError::Notion(NotionError::Unavailable(_) | NotionError::CursorRefused) | AskError::Store(_) => {
+                self.again(FAILURES_MAX, jitter)
+            }
             AskError::Notion(NotionError::NotFound | NotionError::Refused { .. } | NotionError::Rejected { .. })
             | AskError::Unresolved
             | AskError::Ambiguous(_)
+            | AskError::Replaced { .. }
             | AskError::Unmappable(_) => None,
         }
     }
@@ -48,10 +54,10 @@ impl Patience {
         (self.put_off <= PUT_OFF_MAX).then_some(wait)
     }
 
-    fn again(&mut self, jitter: f64) -> Option<Duration> {
+    fn again(&mut self, failures_max: u32, jitter: f64) -> Option<Duration> {
         self.failures += 1;
         let doubled = Duration::from_secs(1_u64 << (self.failures - 1).min(6)).min(WAIT_MAX);
-        (self.failures < FAILURES_MAX).then(|| doubled / 2 + (doubled / 2).mul_f64(jitter.clamp(0.0, 1.0)))
+        (self.failures < failures_max).then(|| doubled / 2 + (doubled / 2).mul_f64(jitter.clamp(0.0, 1.0)))
     }
 }
 

@@ -14,7 +14,6 @@ use tracing::warn;
 use crate::{
     cache::Cache,
     causes::told,
-    derive::mapping::Mapping,
     model::{
         entry::Cause,
         id::{DataSourceId, PageId},
@@ -22,7 +21,7 @@ use crate::{
     },
     notion::{Notion, NotionError, Priority},
     sources::{Resolved, error::AskError},
-    store::{Rows, Store, StoreError},
+    store::{Store, StoreError},
     sweep::{Running, Sweeper, patience::Patience, proven_until, tally::Tally, windows::Seams},
 };
 
@@ -54,6 +53,8 @@ pub(super) struct Ground {
     /// only a dry run tells them.
     pub(super) records_drift: bool,
     pub(super) listed_before: u64,
+    /// How often its mapping had changed by then.
+    remapped: u64,
 }
 
 /// What the complete sweep of a source has proven.
@@ -164,10 +165,11 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         cache.learn(read.table.data_source, read.table.hard.clone());
         cache.rederive(store, clock.now()).await?;
         let data_source = read.table.data_source;
-        let (proven_before, listed_before) = store
+        let (proven_before, listed_before, remapped) = store
             .read(move |rows| {
                 let stored = rows.sources()?.into_iter().find(|stored| stored.id == data_source);
-                Ok((stored.and_then(|stored| stored.watermark), rows.count_listed(data_source)?))
+                let watermark = stored.and_then(|stored| stored.watermark);
+                Ok((watermark, rows.count_listed(data_source)?, rows.remapped(data_source)?))
             })
             .await?;
         self.tally.expect(proven_before.map(|_| listed_before));
@@ -180,6 +182,7 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
             proven_before,
             records_drift: proven_before.is_some() || self.running.order.dry_run,
             listed_before,
+            remapped,
         })
     }
 
@@ -202,12 +205,12 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
     /// Notes what a complete scan has proven.
     async fn prove(&self, ground: &Ground, unfound: Vec<PageId>) -> Result<Proven, Trouble> {
         let Sweeper { store, cache, clock, .. } = &self.sweeper;
-        let (data_source, table) = (ground.table.data_source, Arc::clone(&ground.table));
+        let (data_source, remapped) = (ground.table.data_source, ground.remapped);
         let until = proven_until(ground.started_at, cache.settings().index_lag);
         let seams = std::mem::take(&mut *self.seams.lock().unwrap_or_else(PoisonError::into_inner));
         let noted = store.write(move |rows| {
-            // The mapping is what the store holds: another process may have learnt another one.
-            if !is_mapped_by(rows, &table)? {
+            // Another process may have learnt another one, and this one again.
+            if rows.remapped(data_source)? != remapped {
                 return Ok(false);
             }
             seams.store(rows, data_source)?;
@@ -258,13 +261,6 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
     fn whole(&self) -> Result<(), Trouble> {
         if self.missed_out.load(Ordering::Relaxed) > 0 { Err(Trouble::Incomplete) } else { Ok(()) }
     }
-}
-
-/// Returns whether the store holds the mapping that a sweep began with.
-fn is_mapped_by(rows: &mut dyn Rows, table: &Resolved) -> Result<bool, StoreError> {
-    let stored = rows.sources()?.into_iter().find(|stored| stored.id == table.data_source);
-    let mapping = stored.and_then(|stored| serde_json::from_str::<Mapping>(&stored.mapping).ok());
-    Ok(mapping.is_some_and(|mapping| mapping.reads_the_same_as(&table.mapping)))
 }
 
 /// Returns whether an error is about one page, so that others can still be had.

@@ -16,7 +16,7 @@ use crate::{
     sweep::Running,
 };
 
-/// Errors that are kept in words; the rest are only counted.
+/// Errors and notes that are kept in words.
 const ERRORS_KEPT: usize = 10;
 
 /// Pages after which the rate says something about the rest.
@@ -134,7 +134,10 @@ impl Tally {
 
     /// Notes what a person should know, though it is no error.
     pub(super) fn note(&self, what: String) {
-        self.lock().notes.push(what);
+        let mut counts = self.lock();
+        if counts.notes.len() < ERRORS_KEPT {
+            counts.notes.push(what);
+        }
     }
 
     /// Puts everything together.

@@ -90,7 +90,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
                 Applied::Unchanged.into()
             }
             Seen::Shown(sighting) => self.cache.apply(rows, sighting, &cause, now)?,
-            Seen::NotFound(absence) if says_deleted(newest.as_ref(), known.as_ref()) => {
+            Seen::NotFound(absence) if says_deleted(rows, newest.as_ref(), known.as_ref())? => {
                 self.cache.bury(rows, *absence, &cause, now)?
             }
             Seen::NotFound(absence) => self.cache.miss(rows, *absence, now)?,
@@ -170,12 +170,22 @@ fn never_was_ours(sighting: &Sighting, known: Option<&CachedPage>, event: Option
     sighting.standing == Standing::MovedOut && known.is_none() && !may_have_left
 }
 
-/// Only `page.deleted` makes a 404 a proof, where nothing newer contradicts it: another event, or the page itself.
-fn says_deleted(newest: Option<&StoredEvent>, known: Option<&CachedPage>) -> bool {
-    newest.is_some_and(|event| {
-        let seen_since = known.is_some_and(|known| known.observed_at > event.occurred_at);
-        is(event, &EventKind::PageDeleted) && !seen_since
-    })
+/// Only `page.deleted` makes a 404 a proof, where nothing newer contradicts it: another event, the page itself, or a
+/// complete sweep, which does not write down each page that it sees unchanged.
+fn says_deleted(
+    rows: &mut dyn Rows,
+    newest: Option<&StoredEvent>,
+    known: Option<&CachedPage>,
+) -> Result<bool, StoreError> {
+    let Some(event) = newest.filter(|event| is(event, &EventKind::PageDeleted)) else { return Ok(false) };
+    let Some(known) = known else { return Ok(true) };
+    let swept_at = match known.missing_since {
+        Some(_) => None,
+        None => {
+            rows.sources()?.into_iter().find(|source| source.id == known.source).and_then(|source| source.watermark)
+        }
+    };
+    Ok(swept_at.max(Some(known.observed_at)) <= Some(event.occurred_at))
 }
 
 fn is(event: &StoredEvent, kind: &EventKind) -> bool {

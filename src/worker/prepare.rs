@@ -29,7 +29,8 @@ pub(super) enum Prepared {
 }
 
 impl<S: Store, N: Notion> Worker<S, N> {
-    /// Gets to know the sources: from the store if an earlier run left them there, else from Notion, however long it takes.
+    /// Gets to know the sources, one at least: from the store if an earlier run left them there, else from Notion, however
+    /// long it takes.
     pub(super) async fn prepare(&self, health: &WorkerHealth) -> Prepared {
         let mut attempts = 0;
         health.notion.failing("the sources have not been read yet");
@@ -60,8 +61,15 @@ impl<S: Store, N: Notion> Worker<S, N> {
         let prepared = if self.sources.recall(self.store()).await? {
             Prepared::FromStore
         } else {
-            self.sources.resolve(self.store(), self.clock.now()).await?;
-            Prepared::FromNotion
+            match self.sources.resolve(self.store(), self.clock.now()).await {
+                Ok(()) => Prepared::FromNotion,
+                // One source holds up no other one; Notion is asked about it again, as about all.
+                Err(error) if self.sources.resolved().is_empty() => return Err(error),
+                Err(error) => {
+                    error!("cannot read every source, and goes on with the others: {}", told(&error));
+                    Prepared::FromStore
+                }
+            }
         };
         self.learn().await?;
         Ok(prepared)

@@ -71,7 +71,9 @@ pub fn verdict(error: &AskError, attempts: u32, now: DateTime<Utc>, jitter: f64)
             again(ATTEMPTS_UNAVAILABLE)
         }
         // These hold until somebody acts, and are asked for anew then.
-        AskError::Store(_) | AskError::Ambiguous(_) | AskError::Unmappable(_) => again(u32::MAX),
+        AskError::Store(_) | AskError::Ambiguous(_) | AskError::Replaced { .. } | AskError::Unmappable(_) => {
+            again(u32::MAX)
+        }
     }
 }
 

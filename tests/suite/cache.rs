@@ -128,6 +128,16 @@ async fn the_order_of_two_sightings() {
     }
 }
 
+/// One answer that says that a page was edited in the year 2099 must not keep every later one from counting.
+#[tokio::test]
+async fn an_edit_from_the_future_freezes_no_page() {
+    let world = World::new();
+    let never = Sighting { last_edited_time: at(0) + TimeDelta::days(36_500), ..seen(1, 600, 5, "old.com") };
+    world.apply(never, at(600)).await;
+    assert_eq!(world.apply(seen(1, 700, 6, "new.com"), at(700)).await, Applied::Updated);
+    assert_eq!(world.keys(), ["domain:new.com"]);
+}
+
 /// The clock was an hour ahead when the page was seen, and was set right.
 #[tokio::test]
 async fn a_clock_that_is_set_back_does_not_hide_what_happens_in_the_same_minute() {

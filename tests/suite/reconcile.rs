@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use suppressd::{
-    model::{id::PageId, sweep::SweepState},
+    clock::Clock,
+    model::{
+        id::PageId,
+        sweep::{AskedBy, SweepOrder, SweepState},
+    },
     simulator::{
         Settings, Simulator,
         api::Manner,
@@ -329,4 +333,31 @@ async fn at_an_interval_it_sweeps_until_it_is_stopped() {
     .unwrap();
     running.signal("TERM");
     assert_eq!(end(running).await.0, Some(0));
+}
+
+/// Somebody holds the database for longer than anybody waits, just while a sweep runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_that_broke_off_keeps_no_later_one_from_running() {
+    let manner = Manner { latency: Duration::from_millis(300), ..Manner::default() };
+    let world = World::with(Settings { manner, ..Settings::default() }, &[]).await;
+    for n in 0..250 {
+        world.workspace().create(company("Acme").website(&format!("acme-{n}.com")));
+    }
+    world.workspace().take_events();
+    let ask = async || {
+        let order = SweepOrder::by(AskedBy::Api);
+        world.serving.store.write(move |rows| rows.ask_sweep(&order, Clock::system().now())).await.unwrap()
+    };
+    let first = ask().await;
+    world.until("it reads rows", async || world.simulator.tally().of(Endpoint::Query) > 0).await;
+    let other = pipeline::connect(&world.database());
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Each write is refused after five seconds, one after the other.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    other.execute_batch("COMMIT").unwrap();
+    let second = ask().await;
+    let state = async |id| world.serving.store.read(move |rows| rows.sweep(id)).await.unwrap().unwrap().state;
+    world.until("the next one is complete", async || state(second).await == SweepState::Complete).await;
+    assert!(state(first).await.is_over(), "the first one does not run for ever");
+    assert_eq!(world.rows().len(), 250);
 }

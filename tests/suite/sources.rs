@@ -53,3 +53,21 @@ async fn whoever_reads_a_schema_first_knows_what_was_renamed_while_nobody_ran() 
     let website = read.table.mapping.get(Role::Website);
     assert_eq!(website.map(|property| property.name.as_str()), Some("Homepage"));
 }
+
+/// A dry run learns from Notion as a sweep does, but into a store of its own: nobody else may go by that.
+#[tokio::test(start_paused = true)]
+async fn what_sources_learn_apart_nobody_else_hears_of() {
+    let clock = Clock::following_tokio(start());
+    let notion = Offline::new(Settings { clock: clock.clone(), ..Settings::default() });
+    let folder = tempfile::tempdir().unwrap();
+    let open = |name: &str| SqliteStore::open(&folder.path().join(name), 100, start()).unwrap();
+    let sources = sources(&notion, &clock);
+    sources.resolve(&open("cache.db"), start()).await.unwrap();
+    let before = sources.resolved();
+    let apart = sources.apart();
+    assert_eq!(apart.resolved(), before, "they begin with the same");
+    notion.workspace().rename_property(notion.workspace().data_source(), "Website", "Homepage");
+    apart.resolve(&open("copy.db"), start()).await.unwrap();
+    assert_ne!(apart.resolved(), before);
+    assert_eq!(sources.resolved(), before);
+}

@@ -216,6 +216,25 @@ async fn a_second_data_source_appears() {
     assert_eq!(world.rows(), model(&[world.workspace()]));
 }
 
+/// What was watched may be hidden for a moment only. Its pages would all seem to have been moved out.
+#[tokio::test(start_paused = true)]
+async fn another_data_source_never_takes_the_place_of_the_one_that_was_watched() {
+    let world = World::new().await;
+    world.pages(3);
+    world.sweep().await;
+    let (first, before) = (world.workspace().data_source(), world.digest());
+    let second = world.workspace().add_data_source("Fund II");
+    world.workspace().create(company("Elsewhere").website("https://elsewhere.com").within(second));
+    world.workspace().trash_data_source(first);
+    let report = world.sweep().await;
+    assert_eq!(report.outcome, SweepState::Failed);
+    assert!(report.errors[0].contains("is gone from the database or no longer shared"), "{:?}", report.errors);
+    assert!(world.digest() == before, "nothing was read by the other one");
+    world.workspace().restore_data_source(first);
+    assert_eq!(world.sweep().await.outcome, SweepState::Complete);
+    assert_eq!(world.suppressed().len(), 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn four_windows_side_by_side_read_the_same() {
     let world = World::with(Making { rows_max: 200, ..Making::default() }).await;

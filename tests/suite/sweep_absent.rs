@@ -351,3 +351,27 @@ async fn rows_of_other_programs_go_only_once_they_have_expired_and_by_a_complete
     world.workspace().edit(world.page(2), changes().status("Lost"));
     assert_eq!(world.sweep().await.counts.entries_expired_cleaned, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_small_crm_does_not_vanish_at_once_nor_a_large_one_bit_by_bit() {
+    let world = World::new().await;
+    let pages = world.pages(15);
+    world.sweep().await;
+    for page in &pages {
+        hide(&world, *page, Access::Unshared);
+    }
+    let report = world.sweep().await;
+    assert_eq!((report.outcome, world.suppressed().len()), (SweepState::Partial, 15), "{:?}", report.errors);
+
+    let world = World::new().await;
+    let pages = world.pages(100);
+    world.sweep().await;
+    let outcomes = [SweepState::Complete, SweepState::Complete, SweepState::Partial, SweepState::Partial];
+    for (some, outcome) in pages.chunks(9).zip(outcomes) {
+        for page in some {
+            hide(&world, *page, Access::Unshared);
+        }
+        pass(TimeDelta::hours(1)).await;
+        assert_eq!(world.sweep().await.outcome, outcome);
+    }
+}

@@ -213,6 +213,52 @@ async fn a_replayed_deletion_that_was_undone_since_is_no_proof() {
     stage.end().await;
 }
 
+/// A sweep does not write down each page that it sees unchanged; its watermark says that it saw it.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_from_before_a_complete_sweep_is_no_proof() {
+    let notion = Scripted::new(|page, nth| match nth {
+        1 => Ok(row(page, SOURCE, start(), &[("Website", "acme.com")])),
+        _ => Err(NotionError::NotFound),
+    });
+    let stage = Stage::set(&[&notion]);
+    stage.run();
+    stage.accept("created", page_id(1), "page.created").await;
+    stage.pass(600).await;
+    let happened_at = stage.clock.now();
+    stage.pass(600).await;
+    let swept_at = stage.clock.now();
+    stage.store.write(move |rows| rows.set_watermark(SOURCE, swept_at)).await.unwrap();
+    let mut late = stage.event("late", page_id(1), "page.deleted");
+    late.occurred_at = happened_at;
+    stage.inbox.accept(late).await.unwrap();
+    stage.pass(90).await;
+    assert_eq!(stage.rows().len(), 1, "the sweep has seen it since");
+    stage.end().await;
+}
+
+/// What is told of one source does not wait for another one that cannot be read, not even when none was ever known.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_was_never_read_holds_up_no_other_one() {
+    let hidden = Scripted::new(|_, _| Err(NotionError::NotFound));
+    hidden.hidden.store(true, Ordering::Relaxed);
+    let works =
+        Scripted::new(|page, _| Ok(row(page, OTHER_SOURCE, start() + TimeDelta::days(1), &[("Website", "acme.com")])))
+            .with_source(OTHER_SOURCE, &["Website"]);
+    let stage = Stage::set(&[&hidden, &works]);
+    stage.run();
+    stage.accept("e1", page_id(1), "page.created").await;
+    stage.pass(60).await;
+    assert_eq!((stage.events().await, stage.rows().len()), (vec![settled("e1")], 1));
+    let report = stage.health.report(tokio::time::Instant::now());
+    let notion = report.into_iter().find(|part| part.name == "notion").unwrap();
+    assert!(matches!(notion.state, State::Failing { .. }), "it stays visible: {notion:?}");
+    hidden.hidden.store(false, Ordering::Relaxed);
+    stage.pass(600).await;
+    let sources = stage.store.read(|rows| rows.sources()).await.unwrap();
+    assert_eq!(sources.len(), 2, "it is asked for again and again");
+    stage.end().await;
+}
+
 /// Pages of tables that are not ours leave no trace, or every later event about them would cost a request.
 #[tokio::test(start_paused = true)]
 async fn a_page_that_never_was_ours_is_not_kept() {

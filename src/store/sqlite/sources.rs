@@ -36,11 +36,18 @@ impl SourceRows for SqliteRows<'_> {
     }
 
     fn put_source(&mut self, source: &StoredSource) -> Result<(), StoreError> {
-        let retired_at: Option<i64> = self
-            .one("SELECT retired_at FROM suppressd_sources WHERE source = ?1", [source.id.to_string()], |row| {
-                row.get(0)
-            })?
-            .flatten();
+        let known: Option<(Option<i64>, bool)> = self.one(
+            "SELECT retired_at, (SELECT group_concat(key || ' ' || json_extract(value, '$.id'), char(10)) \
+               FROM json_each(mapping)) IS (SELECT group_concat(key || ' ' || json_extract(value, '$.id'), char(10)) \
+               FROM json_each(?2)) FROM suppressd_sources WHERE source = ?1",
+            params![source.id.to_string(), source.mapping],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let (retired_at, same_mapping) = known.unwrap_or((None, true));
+        if !same_mapping {
+            let times = self.remapped(source.id)? + 1;
+            self.put_fact(&remapped(source.id), &times.to_string())?;
+        }
         if let Some(retired_at) = retired_at {
             self.execute(
                 "UPDATE suppressd_pages SET unfound_since = NULL WHERE source = ?1 AND unfound_since = ?2",
@@ -50,14 +57,23 @@ impl SourceRows for SqliteRows<'_> {
         self.execute(
             "INSERT INTO suppressd_sources (source, schema, mapping, hard, resolved_at) VALUES (?1, ?2, ?3, ?4, ?5) \
              ON CONFLICT (source) DO UPDATE SET \
-             watermark = CASE WHEN (SELECT group_concat(key || ' ' || json_extract(value, '$.id'), char(10)) \
-               FROM json_each(mapping)) IS (SELECT group_concat(key || ' ' || json_extract(value, '$.id'), char(10)) \
-               FROM json_each(excluded.mapping)) THEN watermark END, \
+             watermark = CASE WHEN ?6 THEN watermark END, \
              schema = excluded.schema, mapping = excluded.mapping, hard = excluded.hard, \
              resolved_at = excluded.resolved_at, retired_at = NULL",
-            params![source.id.to_string(), source.schema, source.mapping, source.hard, micros(source.resolved_at)],
+            params![
+                source.id.to_string(),
+                source.schema,
+                source.mapping,
+                source.hard,
+                micros(source.resolved_at),
+                same_mapping
+            ],
         )
         .map(drop)
+    }
+
+    fn remapped(&mut self, source: DataSourceId) -> Result<u64, StoreError> {
+        Ok(self.fact(&remapped(source))?.and_then(|times| times.parse().ok()).unwrap_or(0))
     }
 
     fn retire_sources(&mut self, kept: &[DataSourceId], now: DateTime<Utc>) -> Result<u64, StoreError> {
@@ -99,4 +115,9 @@ impl SourceRows for SqliteRows<'_> {
     fn foreign_commits(&mut self) -> Result<i64, StoreError> {
         Ok(self.one("PRAGMA data_version", [], |row| row.get(0))?.unwrap_or(0))
     }
+}
+
+/// The fact that says how often the mapping of a source has become another one.
+fn remapped(source: DataSourceId) -> String {
+    format!("remapped {source}")
 }

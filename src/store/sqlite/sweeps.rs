@@ -2,19 +2,22 @@
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Row, params};
+use serde::de::DeserializeOwned;
 
 use crate::{
     model::{
         entry::CachedPage,
         id::{DataSourceId, PageId},
-        sweep::{Drift, DriftCounts, DriftKind, SweepId, SweepOrder, SweepProgress, SweepReport, SweepState, Told},
+        sweep::{
+            AskedBy, Drift, DriftCounts, DriftKind, SweepId, SweepOrder, SweepProgress, SweepReport, SweepState, Told,
+        },
     },
     store::{
         ListedPage, Renewal, StoreError, StoredSweep, SweepRows,
         sqlite::{
             SqliteRows,
             events::parsed,
-            rows::{PAGE, json, optional_json, page},
+            rows::{PAGE, json, page},
             time::{from_isoformat, from_micros, isoformat, micros},
         },
     },
@@ -289,13 +292,19 @@ fn sweep(row: &Row<'_>) -> rusqlite::Result<StoredSweep> {
     Ok(StoredSweep {
         id: SweepId(row.get(0)?),
         asked_at: from_micros(row.get(1)?),
-        order: parsed(row, 2, "order", |text| serde_json::from_str::<SweepOrder>(text).ok())?,
+        // What nobody can read must not keep every later sweep from beginning.
+        order: lenient(row, 2)?.unwrap_or(SweepOrder::by(AskedBy::Command)),
         state: parsed(row, 3, "state", SweepState::from_name)?,
         started_at: time(4)?,
         completed_at: time(5)?,
-        progress: optional_json::<SweepProgress>(row, 6)?,
-        report: optional_json::<SweepReport>(row, 7)?,
+        progress: lenient(row, 6)?,
+        report: lenient(row, 7)?,
     })
+}
+
+/// Reads JSON; nothing where there is none, or none of this kind.
+fn lenient<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    Ok(row.get_ref(column)?.as_str().ok().and_then(|json| serde_json::from_str(json).ok()))
 }
 
 fn drift(row: &Row<'_>) -> rusqlite::Result<Drift> {

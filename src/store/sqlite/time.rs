@@ -19,7 +19,8 @@ pub(crate) const fn micros(at: DateTime<Utc>) -> i64 {
 
 /// Reads a time of our own tables; every number is one.
 pub(crate) fn from_micros(micros: i64) -> DateTime<Utc> {
-    DateTime::UNIX_EPOCH.checked_add_signed(TimeDelta::microseconds(micros)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    let farthest = if micros < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    DateTime::UNIX_EPOCH.checked_add_signed(TimeDelta::microseconds(micros)).unwrap_or(farthest)
 }
 
 #[cfg(test)]
