@@ -8,8 +8,15 @@
 //!
 //! A cursor that is no longer taken (its lifetime is unknown, CL 2026-04-22) is the same case: the scan goes on with a
 //! window from the last row.
+//!
+//! None of this may be trusted to end, or to be in order. A window whose cursors lead in a circle or that gives the
+//! same rows for ever is an error. Rows that come late are given like all others, but a window that had some cannot
+//! be followed by another: rows older than its newest may be hidden behind its end, and that is an error too.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use chrono::{DateTime, Utc};
 
@@ -30,6 +37,12 @@ const PAGE_SIZE_MIN: u8 = 10;
 /// So many refused cursors in a row, without a new row between them, are given up on.
 const REFUSED_CURSORS_MAX: u8 = 3;
 
+/// So many pages of results in a row that bring nothing new are given up on.
+const IDLE_MAX: u8 = 20;
+
+/// More rows than this in one window are not believed: Notion's cap is a hundredth of it (QDS).
+const WINDOW_ROWS_MAX: usize = 1_000_000;
+
 /// A scan under way.
 #[derive(Debug)]
 pub struct Scan<N> {
@@ -39,6 +52,7 @@ pub struct Scan<N> {
     priority: Priority,
     state: State,
     overlap: Overlap,
+    course: Course,
     refused_cursors: u8,
     until: Option<DateTime<Utc>>,
     page_size: u8,
@@ -95,6 +109,7 @@ impl<N: Notion> Scan<N> {
             priority,
             state: State::At(Place::default()),
             overlap: Overlap::default(),
+            course: Course::default(),
             refused_cursors: 0,
             until: None,
             page_size: PAGE_SIZE,
@@ -128,14 +143,17 @@ impl<N: Notion> Scan<N> {
             State::Done => return Ok(None),
         };
         match self.notion.query(&self.query(&place), self.priority).await {
-            Ok(results) if results.next_cursor.is_some() && results.next_cursor == place.cursor => {
-                Err(NotionError::Unreadable("the cursor does not move on".to_owned()).into())
+            Ok(results) => {
+                self.check(&place, &results)?;
+                Ok(Some(self.take(&place, results)))
             }
-            Ok(results) => Ok(Some(self.take(&place, results))),
             Err(NotionError::CursorRefused) if self.refused_cursors < REFUSED_CURSORS_MAX => {
+                if !self.overlap.late.is_empty() {
+                    return Err(out_of_order("its cursor is no longer taken").into());
+                }
                 self.refused_cursors += 1;
                 // The rows up to the newest one were given; those of its minute are known by id.
-                self.state = State::At(Place { since: self.overlap.newest.or(place.since), ..Place::default() });
+                self.state = self.window_from(self.overlap.newest.or(place.since));
                 Ok(Some(Batch::default()))
             }
             Err(error) => Err(error.into()),
@@ -156,21 +174,96 @@ impl<N: Notion> Scan<N> {
         }
     }
 
+    /// Refuses results that no end or no whole can come of. Nothing is taken of them, so that the next call asks for
+    /// them again.
+    fn check(&self, place: &Place, results: &QueryPage) -> Result<(), NotionError> {
+        let rows = rows_in(results);
+        if self.course.rows + rows > WINDOW_ROWS_MAX {
+            return Err(NotionError::Unreadable(format!("one query gives more than {WINDOW_ROWS_MAX} rows")));
+        }
+        match &results.next_cursor {
+            Some(cursor) if self.course.cursors.contains(&hashed(cursor)) => {
+                Err(NotionError::Unreadable("the cursor does not move on: it came before".to_owned()))
+            }
+            Some(_) if self.course.idle_after(rows, self.overlap.is_any_new(results)) >= IDLE_MAX => {
+                Err(NotionError::Unreadable(format!("{IDLE_MAX} pages of results in a row without a new row")))
+            }
+            None if (place.capped || results.capped) && self.overlap.is_out_of_order_with(&results.snapshots) => {
+                Err(out_of_order("Notion's cap hides the rest"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Begins a window.
+    fn window_from(&mut self, since: Option<DateTime<Utc>>) -> State {
+        self.overlap.late.clear();
+        self.course = Course { repeats: self.overlap.given.len(), ..Course::default() };
+        State::At(Place { since, ..Place::default() })
+    }
+
     /// Takes the rows that are new, and finds out where to go on.
     fn take(&mut self, place: &Place, results: QueryPage) -> Batch {
+        let rows = rows_in(&results);
         let batch = self.overlap.leave_out(results.snapshots, results.unread);
-        if !(batch.snapshots.is_empty() && batch.unread.is_empty()) {
+        let new = batch.snapshots.len() + batch.unread.len();
+        if new > 0 {
             self.refused_cursors = 0;
         }
+        self.course.note(rows, new, results.next_cursor.as_deref());
         let capped = place.capped || results.capped;
         let newest = self.overlap.newest;
         self.state = match results.next_cursor {
             Some(cursor) => State::At(Place { since: place.since, cursor: Some(cursor), capped }),
             None if !capped => State::Done,
-            None if newest > place.since => State::At(Place { since: newest, ..Place::default() }),
+            None if newest > place.since => self.window_from(newest),
             None => State::Stuck(newest),
         };
         batch
+    }
+}
+
+fn rows_in(results: &QueryPage) -> usize {
+    results.snapshots.len() + results.unread.len()
+}
+
+fn hashed(cursor: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    cursor.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn out_of_order(end: &str) -> NotionError {
+    NotionError::Unreadable(format!(
+        "the rows do not come in the order of their creation, so that none can be asked for behind the point where {end}"
+    ))
+}
+
+/// How far the window has come that is being read.
+#[derive(Debug, Default)]
+struct Course {
+    /// Hashes of the cursors that it gave.
+    cursors: HashSet<u64>,
+    rows: usize,
+    /// At most so many rows are still to come that an earlier window gave.
+    repeats: usize,
+    /// Pages of results in a row that brought it no further.
+    idle: u8,
+}
+
+impl Course {
+    /// Returns how many pages of results brought nothing, after one with `rows`. A minute may have so many rows that
+    /// page after page only repeats what an earlier window gave: that is no standstill.
+    const fn idle_after(&self, rows: usize, is_any_new: bool) -> u8 {
+        let repeats = rows > 0 && self.repeats > 0;
+        if is_any_new || repeats { 0 } else { self.idle.saturating_add(1) }
+    }
+
+    fn note(&mut self, rows: usize, new: usize, cursor: Option<&str>) {
+        self.idle = self.idle_after(rows, new > 0);
+        self.repeats = self.repeats.saturating_sub(rows.saturating_sub(new));
+        self.rows += rows;
+        self.cursors.extend(cursor.map(hashed));
     }
 }
 
@@ -180,6 +273,8 @@ impl<N: Notion> Scan<N> {
 struct Overlap {
     newest: Option<DateTime<Utc>>,
     given: HashSet<PageId>,
+    /// Rows of this window that came after one that was created later. There should be none.
+    late: HashSet<PageId>,
 }
 
 impl Overlap {
@@ -197,7 +292,24 @@ impl Overlap {
             self.newest = created;
             self.given.clear();
         }
-        created < self.newest || self.given.insert(snapshot.page.id)
+        let known = if created < self.newest { &mut self.late } else { &mut self.given };
+        known.insert(snapshot.page.id)
+    }
+
+    /// Whether [`Overlap::leave_out`] would leave anything.
+    fn is_any_new(&self, results: &QueryPage) -> bool {
+        results.unread.iter().any(|id| !self.given.contains(id))
+            || results.snapshots.iter().any(|Snapshot { page, .. }| {
+                let created = Some(page.created_time);
+                let known = if created < self.newest { &self.late } else { &self.given };
+                created > self.newest || !known.contains(&page.id)
+            })
+    }
+
+    /// Whether a row of this window came late, or one of these does.
+    fn is_out_of_order_with(&self, snapshots: &[Snapshot]) -> bool {
+        let created = snapshots.iter().map(|snapshot| Some(snapshot.page.created_time));
+        !self.late.is_empty() || !self.newest.into_iter().map(Some).chain(created).is_sorted()
     }
 }
 
@@ -453,6 +565,152 @@ mod tests {
         assert!(scan.next().await.is_ok());
         let error = scan.next().await.unwrap_err();
         assert!(matches!(error, ScanError::Notion(NotionError::Unreadable(_))), "{error:?}");
+    }
+
+    /// A Notion whose `n`-th answer, from 0 on, is what a function makes of `n`; and how often it was asked.
+    struct Scripted<F>(F, Mutex<usize>);
+
+    impl<F: Fn(usize) -> Result<QueryPage, NotionError> + Send + Sync + 'static> Notion for Arc<Scripted<F>> {
+        async fn page(&self, _id: PageId, _priority: Priority) -> Result<Snapshot, NotionError> {
+            Err(NotionError::NotFound)
+        }
+
+        async fn schemas(&self, _table: TableId, _priority: Priority) -> Result<Vec<Schema>, NotionError> {
+            Err(NotionError::NotFound)
+        }
+
+        async fn query(&self, _query: &Query, _priority: Priority) -> Result<QueryPage, NotionError> {
+            let mut asked = self.1.lock().unwrap();
+            *asked += 1;
+            (self.0)(*asked - 1)
+        }
+    }
+
+    fn rows(rows: &[(usize, u32)], next_cursor: Option<String>) -> QueryPage {
+        let snapshots = rows.iter().map(|(row, minute)| snapshot(*row, *minute)).collect();
+        QueryPage { snapshots, unread: Vec::new(), next_cursor, capped: false }
+    }
+
+    /// Scans to the first error, and checks that it repeats and means something unreadable. Returns the pages of
+    /// results that were taken before it, and what it says.
+    async fn first_error<F>(answer: F) -> (usize, String)
+    where
+        F: Fn(usize) -> Result<QueryPage, NotionError> + Send + Sync + 'static,
+    {
+        let notion = Arc::new(Scripted(answer, Mutex::new(0)));
+        let mut scan = Scan::new(Arc::clone(&notion), data_source(), false, Priority::Sweep);
+        let error = loop {
+            match scan.next().await {
+                Ok(batch) => assert!(batch.is_some(), "the scan came to an end"),
+                Err(error) => break error,
+            }
+        };
+        let asked = *notion.1.lock().unwrap();
+        for _ in 0..3 {
+            let again = scan.next().await.unwrap_err();
+            assert_eq!(format!("{again:?}"), format!("{error:?}"));
+        }
+        assert_eq!(*notion.1.lock().unwrap(), asked + 3, "each call asks again");
+        match error {
+            ScanError::Notion(NotionError::Unreadable(what)) => (asked - 1, what),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn cursors_that_lead_in_a_circle_are_an_error() {
+        let ring = |n: usize| if n < 4 { n.to_string() } else { "1".to_owned() };
+        let (taken, what) = first_error(move |n| Ok(rows(&[(n, n.try_into().unwrap())], Some(ring(n))))).await;
+        assert_eq!(taken, 4);
+        assert!(what.contains("cursor"), "{what}");
+    }
+
+    #[tokio::test]
+    async fn a_cursor_may_come_again_in_another_window() {
+        let answers = [(0, Some("a"), false), (1, None, true), (1, Some("a"), false), (2, None, false)];
+        let notion = Scripted(
+            move |n: usize| {
+                let (row, cursor, capped) = answers[n];
+                let results = rows(&[(row, row.try_into().unwrap())], cursor.map(str::to_owned));
+                Ok(QueryPage { capped, ..results })
+            },
+            Mutex::new(0),
+        );
+        let mut scan = Scan::new(Arc::new(notion), data_source(), false, Priority::Sweep);
+        let mut given = 0;
+        while let Some(batch) = scan.next().await.unwrap() {
+            given += batch.snapshots.len();
+        }
+        assert_eq!(given, 3);
+    }
+
+    #[tokio::test]
+    async fn the_same_rows_for_ever_are_an_error() {
+        let fresh = |n: usize| Some(n.to_string());
+        let (taken, what) = first_error(move |n| Ok(rows(&[(0, 0), (1, 0)], fresh(n)))).await;
+        assert_eq!(taken, usize::from(IDLE_MAX));
+        assert!(what.contains("without a new row"), "{what}");
+        // The second round comes late, and only the third one is known to bring nothing.
+        let (taken, _) = first_error(move |n| Ok(rows(&[(n % 5, (n % 5).try_into().unwrap())], fresh(n)))).await;
+        assert_eq!(taken, 9 + usize::from(IDLE_MAX) - 1);
+        let (taken, _) = first_error(move |n| Ok(rows(&[], fresh(n)))).await;
+        assert_eq!(taken, usize::from(IDLE_MAX) - 1);
+        let unread = move |n| Ok(QueryPage { unread: vec![id(0)], ..rows(&[], fresh(n)) });
+        assert_eq!(first_error(unread).await.0, usize::from(IDLE_MAX));
+    }
+
+    #[tokio::test]
+    async fn a_crowded_minute_at_a_seam_is_no_standstill() {
+        let minutes = [vec![0; 50], vec![1; 150], vec![2; 150]].concat();
+        let refusal = vec![(199, NotionError::CursorRefused)];
+        let (ids, errors) = scan(&fake(minutes, 200, 1).failing(refusal)).await;
+        assert_eq!(ids, all(350));
+        assert!(errors.is_empty(), "{errors:?}");
+    }
+
+    #[tokio::test]
+    async fn a_window_without_end_is_an_error() {
+        const AT_ONCE: usize = 20_000;
+        let (taken, what) = first_error(move |n| {
+            let minute = n.try_into().unwrap();
+            let many: Vec<_> = (n * AT_ONCE..(n + 1) * AT_ONCE).map(|row| (row, minute)).collect();
+            Ok(rows(&many, Some(n.to_string())))
+        })
+        .await;
+        assert_eq!(taken, WINDOW_ROWS_MAX / AT_ONCE);
+        assert!(what.contains("1000000"), "{what}");
+    }
+
+    #[tokio::test]
+    async fn rows_out_of_order_are_given_where_one_window_holds_them() {
+        let (ids, errors) = scan(&fake((0..60).rev().collect(), 60, 1)).await;
+        assert_eq!(ids, all(60));
+        assert!(errors.is_empty(), "{errors:?}");
+    }
+
+    #[tokio::test]
+    async fn rows_out_of_order_before_the_cap_are_an_error() {
+        for late_on in [1, 2] {
+            let (taken, what) = first_error(move |n| {
+                let n = n.min(2);
+                let minute = if n == late_on { 0 } else { 5 };
+                Ok(QueryPage { capped: true, ..rows(&[(n, minute)], (n < 2).then(|| n.to_string())) })
+            })
+            .await;
+            assert_eq!(taken, 2, "the end of the window is not gone beyond");
+            assert!(what.contains("order of their creation") && what.contains("cap"), "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_out_of_order_before_a_refused_cursor_are_an_error() {
+        let (taken, what) = first_error(|n| match n {
+            0 => Ok(rows(&[(0, 5), (1, 4)], Some("next".to_owned()))),
+            _ => Err(NotionError::CursorRefused),
+        })
+        .await;
+        assert_eq!(taken, 1);
+        assert!(what.contains("order of their creation") && what.contains("cursor"), "{what}");
     }
 
     proptest! {

@@ -61,14 +61,18 @@ pub(crate) fn results(json: &Json<'_>, observed_at: DateTime<Utc>) -> Result<Que
         match page_json::page(row) {
             Ok(page) => snapshots.push(Snapshot { page, observed_at, view: View::Query }),
             Err(PageError::Partial(id)) => unread.push(id),
-            Err(error @ PageError::Field(_)) => {
+            Err(PageError::NotAPage) if is_source(row) => {}
+            Err(error @ (PageError::NotAPage | PageError::Field(_))) => {
                 unread.push(named(row).ok_or_else(|| unreadable(&format!("a row without an id: {error}")))?);
             }
-            // Wikis list their data sources among the pages (SDK).
-            Err(PageError::NotAPage) => {}
         }
     }
     Ok(QueryPage { snapshots, unread, next_cursor: next_cursor(json)?, capped: is_capped(json) })
+}
+
+/// Wikis list their data sources among the pages (SDK). Nothing else that is not a page is known to be no row.
+fn is_source(row: &Json<'_>) -> bool {
+    matches!(row.get("object").and_then(Json::as_str), Some("data_source" | "database"))
 }
 
 fn named(row: &Json<'_>) -> Option<PageId> {
@@ -186,6 +190,23 @@ mod tests {
     }
 
     #[test]
+    fn only_data_sources_are_passed_over() {
+        for (object, is_row) in [
+            (json!("data_source"), false),
+            (json!("database"), false),
+            (json!("block"), true),
+            (json!("Page"), true),
+            (json!(null), true),
+            (json!(7), true),
+        ] {
+            let page = read(&json!({ "has_more": false, "results": [{ "object": object, "id": WHOLE }] })).unwrap();
+            assert_eq!((page.snapshots.len(), page.unread.len()), (0, usize::from(is_row)), "{object}");
+        }
+        let page = read(&json!({ "has_more": false, "results": [{ "id": WHOLE }, { "object": "database" }] })).unwrap();
+        assert_eq!(page.unread, [WHOLE.parse().unwrap()]);
+    }
+
+    #[test]
     fn an_answer_that_hides_rows_is_unreadable() {
         let cases = [
             json!({ "has_more": false }),
@@ -195,6 +216,11 @@ mod tests {
             json!({ "results": [], "has_more": true, "next_cursor": null }),
             json!({ "results": [], "has_more": true, "next_cursor": "" }),
             json!({ "results": [{ "object": "page", "id": "?" }], "has_more": false }),
+            json!({ "results": [row(WHOLE), null], "has_more": false }),
+            json!({ "results": [row(WHOLE), WHOLE], "has_more": false }),
+            json!({ "results": [{}], "has_more": false }),
+            json!({ "results": [{ "object": "block" }], "has_more": false }),
+            json!({ "results": [{ "object": "error", "id": "?" }], "has_more": false }),
             json!([]),
         ];
         for json in cases {
