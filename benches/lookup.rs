@@ -23,7 +23,7 @@ use suppressd::{
     lookup::{Lookup, LookupSettings, Question},
     model::{
         entry::{Cause, Door, Standing},
-        id::{DataSourceId, PageId},
+        id::{DataSourceId, PageId, TableId},
         page::{Role, Value, Values, View},
         sighting::Sighting,
         verdict::Answer,
@@ -52,7 +52,11 @@ fn main() {
     let store = SqliteStore::open(&path, 1, clock.now()).unwrap();
     fill(&store, clock.now());
 
-    let settings = LookupSettings { max_age: TimeDelta::days(7), rules: Rules::default() };
+    let settings = LookupSettings {
+        max_age: TimeDelta::days(7),
+        rules: Rules::default(),
+        tables: vec![TableId::DataSource(SOURCE)],
+    };
     let lookup = Lookup::new(store, clock, settings);
     let held = batches(&|company| format!("domain:company-{company}.com"));
     let addresses = batches(&|company| format!("https://www.company-{company}.com/about"));
@@ -94,6 +98,7 @@ fn fill(store: &SqliteStore, now: DateTime<Utc>) {
     cache.learn(SOURCE, HardStatuses::default());
     let source = StoredSource {
         id: SOURCE,
+        database: None,
         schema: "{}".to_owned(),
         mapping: "{}".to_owned(),
         hard: serde_json::to_string(&HardStatuses::default()).unwrap(),

@@ -100,7 +100,9 @@ pub fn store(config: &Config, clock: &Clock) -> Result<SqliteStore, AppError> {
 }
 
 fn lookup_over(store: SqliteStore, config: &Config, clock: &Clock) -> Result<Lookup<SqliteStore>, AppError> {
-    let settings = LookupSettings { max_age: delta(config.max_age), rules: rules(config)? };
+    // Who only asks needs none of Notion's settings, and then what is stored is all that counts.
+    let tables = config.sources().unwrap_or_default().into_iter().map(|source| source.table).collect();
+    let settings = LookupSettings { max_age: delta(config.max_age), rules: rules(config)?, tables };
     Ok(Lookup::new(store, clock.clone(), settings))
 }
 

@@ -15,6 +15,7 @@ use crate::{
     derive::{self, Derived, Rules},
     lookup::ground::Ground,
     model::{
+        id::TableId,
         key::Candidate,
         verdict::{Company, Verdict},
     },
@@ -37,6 +38,8 @@ pub struct LookupSettings {
     pub max_age: TimeDelta,
     /// How values become keys.
     pub rules: Rules,
+    /// The tables of the settings: no absence is proven before each of them was swept. Empty where they name none.
+    pub tables: Vec<TableId>,
 }
 
 /// Answers questions from the store. Cheap to clone where the store is.
@@ -99,7 +102,8 @@ impl<S: Store> Lookup<S> {
         questions: &[Question],
         max_age: Option<TimeDelta>,
     ) -> Result<Vec<Result<Verdict, LookupError>>, StoreError> {
-        let ground = Ground::read(rows, self.clock.now(), max_age.unwrap_or(self.settings.max_age))?;
+        let max_age = max_age.unwrap_or(self.settings.max_age);
+        let ground = Ground::read(rows, self.clock.now(), max_age, &self.settings.tables)?;
         questions
             .iter()
             .map(|question| match self.candidates(question) {

@@ -3,14 +3,14 @@
 //! Whatever is not proven recently enough is `stale`, and the reason names the way out. An instant that is still to come
 //! proves nothing: the clock was set since it was written.
 
-use std::collections::BTreeMap;
+use std::{cell::OnceCell, collections::BTreeMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     derive::winner::HardStatuses,
     model::{
-        id::DataSourceId,
+        id::{DataSourceId, DatabaseId, TableId},
         key::{Candidate, Key, Prefix},
         verdict::{Answer, Firmness, Match, Verdict},
     },
@@ -21,14 +21,23 @@ use crate::{
 /// How far ahead of our clock another's may go before what it wrote is not believed.
 const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
 
+/// How long events may wait before what they may tell of is doubtful. While Notion answers, an event waits for seconds,
+/// or for a minute where its page is looked at twice; after a failure for up to five, the longest wait between two tries.
+const WAIT_MAX: TimeDelta = TimeDelta::minutes(15);
+
 /// The answers of one view of the rows.
 pub(super) struct Ground {
     now: DateTime<Utc>,
     max_age: TimeDelta,
     sources: BTreeMap<DataSourceId, Source>,
+    /// A table of the settings of which nothing is stored.
+    unknown: Option<TableId>,
+    /// Since when events wait; asked for once, and only where an answer depends on it.
+    waiting_since: OnceCell<Option<DateTime<Utc>>>,
 }
 
 struct Source {
+    database: Option<DatabaseId>,
     watermark: Option<DateTime<Utc>>,
     hard: HardStatuses,
 }
@@ -58,7 +67,12 @@ const ABSENT_UNPROVEN: &str =
     "no row, and no complete sweep yet that would prove its absence: run `suppressd reconcile`";
 
 impl Ground {
-    pub(super) fn read(rows: &mut dyn Rows, now: DateTime<Utc>, max_age: TimeDelta) -> Result<Self, StoreError> {
+    pub(super) fn read(
+        rows: &mut dyn Rows,
+        now: DateTime<Utc>,
+        max_age: TimeDelta,
+        tables: &[TableId],
+    ) -> Result<Self, StoreError> {
         let mut sources = BTreeMap::new();
         for stored in rows.sources()?.into_iter().filter(|stored| stored.retired_at.is_none()) {
             let hard = serde_json::from_str(&stored.hard).map_err(|_unreadable| StoreError::Corrupt {
@@ -66,9 +80,11 @@ impl Ground {
                 column: "hard",
                 row: stored.id.to_string(),
             })?;
-            sources.insert(stored.id, Source { watermark: stored.watermark, hard });
+            sources.insert(stored.id, Source { database: stored.database, watermark: stored.watermark, hard });
         }
-        Ok(Self { now, max_age, sources })
+        let is_known = |table: &TableId| sources.iter().any(|(id, source)| means(*table, *id, source.database));
+        let unknown = tables.iter().find(|table| !is_known(table)).copied();
+        Ok(Self { now, max_age, sources, unknown, waiting_since: OnceCell::new() })
     }
 
     /// Answers by the first candidate whose row is proven; by a row that is not where there is no better one.
@@ -91,7 +107,7 @@ impl Ground {
                 fresh_as_of: met.fresh_as_of,
                 candidates,
             },
-            None => self.absent(candidates),
+            None => self.absent(rows, candidates)?,
         })
     }
 
@@ -146,8 +162,8 @@ impl Ground {
         (proven_at, problem)
     }
 
-    /// No row: clear, if a complete sweep of every source is young enough to say so.
-    fn absent(&self, candidates: Vec<Candidate>) -> Verdict {
+    /// No row: clear, if a complete sweep of every source is young enough to say so, and no event waits for too long.
+    fn absent(&self, rows: &mut dyn Rows, candidates: Vec<Candidate>) -> Result<Verdict, StoreError> {
         let watermarks = || self.sources.values().map(|source| source.watermark);
         // A source that was never swept comes first.
         let swept = watermarks().min().flatten();
@@ -155,17 +171,32 @@ impl Ground {
         if let Some((prefix, meant)) = misspelt(&candidates) {
             let reason =
                 format!("no row begins with `{prefix}:`, which may be meant for `{}:`: ask with that", meant.name());
-            return Verdict { verdict: Answer::Stale, reason, matched: None, fresh_as_of: None, candidates };
+            return Ok(Verdict { verdict: Answer::Stale, reason, matched: None, fresh_as_of: None, candidates });
         }
         let by_name = candidates.iter().all(|candidate| candidate.key.prefix() == Prefix::NameLoc);
         let absent = if by_name { ABSENT_BY_NAME } else { ABSENT };
         let (verdict, reason, fresh_as_of) = match swept {
-            None => (Answer::Stale, ABSENT_UNPROVEN, None),
-            Some(_) if ahead => (Answer::Stale, ABSENT_AHEAD, None),
-            Some(at) if self.now - at <= self.max_age => (Answer::Clear, absent, swept),
-            Some(_) => (Answer::Stale, ABSENT_TOO_OLD, swept),
+            None => (Answer::Stale, ABSENT_UNPROVEN.to_owned(), None),
+            Some(_) if let Some(table) = self.unknown => (Answer::Stale, never_swept(table), None),
+            Some(_) if ahead => (Answer::Stale, ABSENT_AHEAD.to_owned(), None),
+            Some(at) if self.now - at > self.max_age => (Answer::Stale, ABSENT_TOO_OLD.to_owned(), swept),
+            Some(_) => match self.waiting_too_long(rows)? {
+                Some(since) => (Answer::Stale, waiting(since), swept),
+                None => (Answer::Clear, absent.to_owned(), swept),
+            },
         };
-        Verdict { verdict, reason: reason.to_owned(), matched: None, fresh_as_of, candidates }
+        Ok(Verdict { verdict, reason, matched: None, fresh_as_of, candidates })
+    }
+
+    /// Returns since when events wait, where that is too long: what they tell, the cache does not know.
+    fn waiting_too_long(&self, rows: &mut dyn Rows) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let since = if let Some(since) = self.waiting_since.get() {
+            *since
+        } else {
+            let since = rows.oldest_waiting()?;
+            *self.waiting_since.get_or_init(|| since)
+        };
+        Ok(since.filter(|at| self.now - *at > WAIT_MAX || self.is_ahead(*at)))
     }
 
     fn counts(&self, expires_at: Option<DateTime<Utc>>) -> bool {
@@ -183,6 +214,29 @@ impl Ground {
         };
         if is_hard { Firmness::Hard } else { Firmness::Soft }
     }
+}
+
+/// Returns whether the settings mean this source by `table`. A database and its data source have different ids, and
+/// people mix them up; the client looks for the other kind too.
+fn means(table: TableId, source: DataSourceId, database: Option<DatabaseId>) -> bool {
+    let meant = match table {
+        TableId::DataSource(id) => id.uuid(),
+        TableId::Database(id) => id.uuid(),
+    };
+    source.uuid() == meant || database.is_some_and(|database| database.uuid() == meant)
+}
+
+fn never_swept(table: TableId) -> String {
+    let (kind, id) = match table {
+        TableId::DataSource(id) => ("data source", id.to_string()),
+        TableId::Database(id) => ("database", id.to_string()),
+    };
+    format!("no row, but the {kind} {id} of the settings has never been swept: run `suppressd reconcile`")
+}
+
+fn waiting(since: DateTime<Utc>) -> String {
+    let since = since.format("%Y-%m-%d %H:%M:%S UTC");
+    format!("no row, but events have been waiting since {since}, and may tell of one: run `suppressd status`")
 }
 
 /// Returns a prefix that is nearly one of those that the program knows, and that one: to say clear to it would be wrong

@@ -149,6 +149,7 @@ impl<N: Notion> Source<N> {
         let unwritable = |e: serde_json::Error| AskError::Unmappable(e.to_string());
         let row = StoredSource {
             id: table.data_source,
+            database: table.database,
             schema: serde_json::to_string(&schema).map_err(unwritable)?,
             mapping: serde_json::to_string(&table.mapping).map_err(unwritable)?,
             hard: serde_json::to_string(&table.hard).map_err(unwritable)?,

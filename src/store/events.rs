@@ -15,6 +15,10 @@ pub trait EventRows {
     /// Returns the newest event that waits for `subject`, if one does.
     fn newest_waiting(&mut self, subject: Subject) -> Result<Option<StoredEvent>, StoreError>;
 
+    /// Returns when the first event in the inbox that waits was received, samples of what is skipped aside: whatever
+    /// else waits came to wait later.
+    fn oldest_waiting(&mut self) -> Result<Option<DateTime<Utc>>, StoreError>;
+
     /// Settles the events of `subject` up to `through`: their work is done.
     fn settle(&mut self, subject: Subject, through: Seq) -> Result<u64, StoreError>;
 

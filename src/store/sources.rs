@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{model::id::DataSourceId, store::StoreError};
+use crate::{
+    model::id::{DataSourceId, DatabaseId},
+    store::StoreError,
+};
 
 /// What is known of the sources, and small facts that outlive a process.
 pub trait SourceRows {
@@ -35,6 +38,8 @@ pub trait SourceRows {
 pub struct StoredSource {
     /// The data source.
     pub id: DataSourceId,
+    /// The database that holds it, where that is known.
+    pub database: Option<DatabaseId>,
     /// Its schema, in JSON.
     pub schema: String,
     /// Which property plays which role, in JSON.

@@ -75,7 +75,8 @@ impl World {
         let environment =
             |name: &str| (name == "SUPPRESSD_DB_PATH").then(|| self.program.database().display().to_string());
         let config = Config::read(&Flags::new(), &environment).unwrap();
-        let settings = LookupSettings { max_age: TimeDelta::days(7), rules: app::rules(&config).unwrap() };
+        let rules = app::rules(&config).unwrap();
+        let settings = LookupSettings { max_age: TimeDelta::days(7), rules, tables: Vec::new() };
         Lookup::new(self.store.clone(), Clock::system(), settings)
     }
 

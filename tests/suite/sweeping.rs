@@ -357,7 +357,8 @@ impl World {
     /// What the program answers to a question for a key.
     pub(crate) async fn verdict(&self, key: &str) -> Verdict {
         let Process { store, clock, .. } = self.process.clone();
-        let lookup = Lookup::new(store, clock, LookupSettings { max_age: TTL, rules: Rules::default() });
+        let settings = LookupSettings { max_age: TTL, rules: Rules::default(), tables: Vec::new() };
+        let lookup = Lookup::new(store, clock, settings);
         let answers = lookup.answer(vec![Question::Text(key.to_owned())], None).await.unwrap();
         answers.into_iter().next().unwrap().unwrap()
     }

@@ -2,20 +2,24 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use suppressd::{
+    app,
     cache::{Cache, CacheSettings},
     clock::Clock,
+    config::{Config, Flags},
     derive::{Rules, winner::HardStatuses},
     lookup::{Lookup, LookupSettings, Question},
     model::{
         entry::{Cause, Door, Standing},
-        id::DataSourceId,
+        event::Subject,
+        id::{DataSourceId, DatabaseId, TableId},
         page::{Role, Value, Values, View},
         sighting::{Absence, Sighting},
         verdict::{Answer, Firmness, Verdict},
     },
-    store::{Rows, Store as _, StoreError, StoredSource, sqlite::SqliteStore},
+    store::{Delay, Disposition, NewEvent, Rows, Seq, Store as _, StoreError, StoredSource, sqlite::SqliteStore},
 };
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::{
     pipeline::connect,
@@ -24,6 +28,9 @@ use crate::{
 
 const TTL: TimeDelta = TimeDelta::days(7);
 const HOUR: TimeDelta = TimeDelta::hours(1);
+
+/// The database that holds [`SOURCE`]. The one of [`OTHER_SOURCE`] is not known.
+const DATABASE: DatabaseId = DatabaseId::from_uuid(Uuid::from_u128(11));
 
 /// A cache that knows one company, `acme.com`, seen live at the start, and two sources that were never swept.
 struct World {
@@ -36,9 +43,10 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("cache.db"), 100, start()).unwrap();
         let world = Self { folder, store };
-        for id in [SOURCE, OTHER_SOURCE] {
+        for (id, database) in [(SOURCE, Some(DATABASE)), (OTHER_SOURCE, None)] {
             let source = StoredSource {
                 id,
+                database,
                 schema: "{}".to_owned(),
                 mapping: "{}".to_owned(),
                 hard: serde_json::to_string(&HardStatuses::default()).unwrap(),
@@ -84,13 +92,44 @@ impl World {
         self.rows(move |rows| rows.set_watermark(source, at)).await;
     }
 
+    /// Checks what is said at the start of a key without a row, where the settings name these tables. Without a reason
+    /// it is clear.
+    async fn says_with(&self, tables: &[TableId], stale: Option<&str>) {
+        let verdict = self.ask_with(tables, "nobody.com", start()).await;
+        let answer = if stale.is_some() { Answer::Stale } else { Answer::Clear };
+        assert_eq!(verdict.verdict, answer, "{tables:?}: {verdict:?}");
+        assert!(verdict.reason.contains(stale.unwrap_or("no page of the CRM")), "{tables:?}: {verdict:?}");
+        let held = self.ask_with(tables, "acme.com", start()).await;
+        assert_eq!(held.verdict, Answer::Suppressed, "a row needs no sweep: {held:?}");
+    }
+
+    /// An event about a page arrives, and waits.
+    async fn received(&self, id: &str, page: u128, at: DateTime<Utc>) {
+        let event = NewEvent {
+            event_id: id.to_owned(),
+            kind: "page.created".to_owned(),
+            subject: Some(Subject::Page(page_id(page))),
+            occurred_at: at,
+            received_at: at,
+            door: Door::Webhook,
+            disposition: Disposition::Look,
+            body: b"{}".to_vec(),
+        };
+        self.store.append(event).await.unwrap();
+    }
+
     fn sql(&self, sql: &str) {
         connect(&self.folder.path().join("cache.db")).execute_batch(sql).unwrap();
     }
 
     /// Asks at that time for a proof not older than the TTL.
     async fn ask(&self, key: &str, at: DateTime<Utc>) -> Verdict {
-        let settings = LookupSettings { max_age: TTL, rules: Rules::default() };
+        self.ask_with(&[], key, at).await
+    }
+
+    /// As [`World::ask`], with settings that name these tables.
+    async fn ask_with(&self, tables: &[TableId], key: &str, at: DateTime<Utc>) -> Verdict {
+        let settings = LookupSettings { max_age: TTL, rules: Rules::default(), tables: tables.to_vec() };
         let lookup = Lookup::new(self.store.clone(), Clock::following_tokio(at), settings);
         lookup.answer(vec![Question::Text(key.to_owned())], None).await.unwrap().remove(0).unwrap()
     }
@@ -177,6 +216,131 @@ async fn a_source_that_left_the_settings_does_not_count() {
     world.says("nobody.com", start(), Answer::Clear, ("no page of the CRM", Some(start()))).await;
     world.rows(|rows| rows.retire_sources(&[OTHER_SOURCE], start())).await;
     world.says("nobody.com", start(), Answer::Stale, ("no complete sweep yet", None)).await;
+}
+
+fn source(id: DataSourceId) -> TableId {
+    TableId::DataSource(id)
+}
+
+fn database(id: Uuid) -> TableId {
+    TableId::Database(DatabaseId::from_uuid(id))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_the_settings_that_was_never_resolved_leaves_nothing_clear() {
+    let world = World::new().await;
+    let third = DataSourceId::from_uuid(Uuid::from_u128(3));
+    world.says_with(&[source(SOURCE), source(OTHER_SOURCE)], Some("no complete sweep yet")).await;
+    world.swept(SOURCE, start()).await;
+    world.says_with(&[source(SOURCE)], Some("no complete sweep yet")).await;
+    world.swept(OTHER_SOURCE, start()).await;
+
+    world.says_with(&[], None).await;
+    world.says_with(&[source(SOURCE), source(OTHER_SOURCE)], None).await;
+    // Added to the settings, or put there instead of what was there before.
+    let reason = format!("the data source {third} of the settings has never been swept: run `suppressd reconcile`");
+    world.says_with(&[source(SOURCE), source(OTHER_SOURCE), source(third)], Some(&reason)).await;
+    world.says_with(&[source(third)], Some(&reason)).await;
+
+    // What left the settings and came back was not swept since.
+    world.rows(|rows| rows.retire_sources(&[SOURCE], start())).await;
+    world.says_with(&[source(SOURCE)], None).await;
+    world.says_with(&[source(SOURCE), source(OTHER_SOURCE)], Some("has never been swept")).await;
+    // Nothing was ever resolved.
+    world.sql("DELETE FROM suppressd_sources");
+    for tables in [vec![], vec![source(SOURCE)]] {
+        let verdict = world.ask_with(&tables, "nobody.com", start()).await;
+        assert_eq!(verdict.verdict, Answer::Stale, "{verdict:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lookup_goes_by_the_tables_that_the_settings_name_and_needs_none() {
+    let world = World::new().await;
+    for source in [SOURCE, OTHER_SOURCE] {
+        world.swept(source, start()).await;
+    }
+    let third = Uuid::from_u128(3).to_string();
+    for (table, answer) in [
+        (None, Answer::Clear),
+        (Some(("NOTION_DATA_SOURCE_ID", SOURCE.to_string())), Answer::Clear),
+        (Some(("NOTION_DATABASE_ID", DATABASE.to_string())), Answer::Clear),
+        (Some(("NOTION_DATA_SOURCE_ID", third.clone())), Answer::Stale),
+        (Some(("NOTION_DATABASE_ID", third)), Answer::Stale),
+    ] {
+        let path = world.folder.path().join("cache.db").display().to_string();
+        let environment = |name: &str| match &table {
+            Some((variable, id)) if *variable == name => Some(id.clone()),
+            _ => (name == "SUPPRESSD_DB_PATH").then(|| path.clone()),
+        };
+        let config = Config::read(&Flags::new(), &environment).unwrap();
+        let lookup = app::lookup(&config, &Clock::following_tokio(start())).unwrap();
+        let asked =
+            lookup.answer(vec![Question::Text("nobody.com".to_owned())], None).await.unwrap().remove(0).unwrap();
+        assert_eq!(asked.verdict, answer, "{table:?}: {asked:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_is_known_by_its_database_and_by_an_id_of_the_other_kind() {
+    let world = World::new().await;
+    for source in [SOURCE, OTHER_SOURCE] {
+        world.swept(source, start()).await;
+    }
+    world.says_with(&[TableId::Database(DATABASE)], None).await;
+    world.says_with(&[source(DataSourceId::from_uuid(DATABASE.uuid()))], None).await;
+    world.says_with(&[database(SOURCE.uuid()), database(OTHER_SOURCE.uuid())], None).await;
+    let another = database(Uuid::from_u128(12));
+    world.says_with(&[another], Some("the database 00000000-0000-0000-0000-00000000000c of the settings")).await;
+
+    // Of a source that was stored before its database was, it is unknown.
+    world.sql("UPDATE suppressd_sources SET database = NULL");
+    world.says_with(&[TableId::Database(DATABASE)], Some("has never been swept")).await;
+    let stored = world.rows(|rows| Ok(rows.sources()?.remove(0))).await;
+    world.rows(move |rows| rows.put_source(&StoredSource { database: Some(DATABASE), ..stored })).await;
+    world.says_with(&[TableId::Database(DATABASE)], None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_without_a_row_is_not_clear_while_events_wait_for_too_long() {
+    let world = World::new().await;
+    for source in [SOURCE, OTHER_SOURCE] {
+        world.swept(source, start()).await;
+    }
+    let (wait, second) = (TimeDelta::minutes(15), TimeDelta::seconds(1));
+    // The first to come counts, whatever its page.
+    world.received("first", 9, start()).await;
+    world.received("second", 2, start() + HOUR).await;
+    world.says("nobody.com", start() + wait, Answer::Clear, ("no page of the CRM", Some(start()))).await;
+    let late = start() + wait + second;
+    let verdict = world.ask("nobody.com", late).await;
+    assert_eq!((verdict.verdict, verdict.fresh_as_of), (Answer::Stale, Some(start())), "{verdict:?}");
+    let reason = "no row, but events have been waiting since 2026-01-06 12:00:00 UTC, and may tell of one: run `suppressd status`";
+    assert_eq!(verdict.reason, reason);
+    world.says("acme.com", late, Answer::Suppressed, ("Acme", Some(start()))).await;
+
+    // Put off it waits all the same; looked at, the next one counts.
+    let delay = Delay { due_at: late + HOUR, attempts: 3, reason: "down".to_owned() };
+    world.rows(move |rows| rows.put_off(Subject::Page(page_id(9)), Seq(1), &delay)).await;
+    assert_eq!(world.ask("nobody.com", late).await.verdict, Answer::Stale);
+    world.rows(|rows| rows.settle(Subject::Page(page_id(9)), Seq(1))).await;
+    world.says("nobody.com", start() + HOUR + wait, Answer::Clear, ("no page of the CRM", Some(start()))).await;
+    assert_eq!(world.ask("nobody.com", start() + HOUR + wait + second).await.verdict, Answer::Stale);
+    // A sample of what is skipped tells of nothing that is not there.
+    world.sql("UPDATE suppressd_inbox SET is_sample = 1");
+    world.says("nobody.com", start() + HOUR * 9, Answer::Clear, ("no page of the CRM", Some(start()))).await;
+}
+
+/// The clock was ahead when an event was received, so nobody knows how long it waits.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_waits_since_a_time_that_is_still_to_come_leaves_nothing_clear() {
+    let world = World::new().await;
+    for source in [SOURCE, OTHER_SOURCE] {
+        world.swept(source, start()).await;
+    }
+    world.received("ahead", 9, start() + HOUR).await;
+    assert_eq!(world.ask("nobody.com", start()).await.verdict, Answer::Stale);
+    world.says("nobody.com", start() + HOUR, Answer::Clear, ("no page of the CRM", Some(start()))).await;
 }
 
 /// The clock was ahead when something was proven, and was set right since.

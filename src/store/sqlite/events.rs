@@ -20,6 +20,12 @@ use crate::{
 pub(crate) const WAITING_FOR: &str = "state = 'waiting' AND subject = ?1 \
                            AND seq >> 8 IN (SELECT block FROM suppressd_waiting_blocks)";
 
+/// Selects when the event with the first place that waits was received. Of the many that may wait, only those of one
+/// block are read, and in the index alone.
+const OLDEST_WAITING: &str = "SELECT received_at FROM suppressd_inbox WHERE seq = (SELECT seq FROM suppressd_inbox \
+    INDEXED BY suppressd_inbox_waiting WHERE state = 'waiting' AND seq NOT IN (SELECT seq FROM suppressd_inbox \
+    INDEXED BY suppressd_inbox_samples WHERE is_sample = 1 AND state = 'waiting') ORDER BY seq >> 8, seq LIMIT 1)";
+
 /// Selects the newest skipped events, block by block as their index has them.
 pub(crate) const NEWEST_SKIPPED: &str =
     "INDEXED BY suppressd_inbox_skipped WHERE state = 'skipped' ORDER BY seq >> 12 DESC, seq DESC LIMIT ?1";
@@ -142,6 +148,10 @@ impl EventRows for SqliteRows<'_> {
             stored_event,
         )?;
         Ok(newest.into_iter().next())
+    }
+
+    fn oldest_waiting(&mut self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.time(OLDEST_WAITING)
     }
 
     fn settle(&mut self, subject: Subject, through: Seq) -> Result<u64, StoreError> {
@@ -335,6 +345,22 @@ pub(crate) fn parsed<T>(
 mod tests {
     use super::*;
     use crate::store::sqlite::open;
+
+    #[test]
+    fn the_first_that_waits_is_found_in_its_block_by_the_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = open::writer(&folder.path().join("cache.db"), DateTime::UNIX_EPOCH).unwrap();
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {OLDEST_WAITING}")).unwrap();
+        let steps: Vec<String> = plan.query_map([], |row| row.get(3)).unwrap().collect::<Result<_, _>>().unwrap();
+        for wanted in [
+            "SCAN suppressd_inbox USING COVERING INDEX suppressd_inbox_waiting",
+            "SEARCH suppressd_inbox USING COVERING INDEX suppressd_inbox_samples (state=?)",
+            // In the order of the blocks: only within one is there anything to sort.
+            "USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
+        ] {
+            assert!(steps.iter().any(|step| step == wanted), "{wanted}: {steps:?}");
+        }
+    }
 
     #[test]
     fn who_looks_for_a_subject_finds_it_in_each_block_by_the_index() {

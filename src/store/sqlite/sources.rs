@@ -19,7 +19,8 @@ use crate::{
 impl SourceRows for SqliteRows<'_> {
     fn sources(&mut self) -> Result<Vec<StoredSource>, StoreError> {
         self.list(
-            "SELECT source, schema, mapping, hard, resolved_at, watermark, retired_at FROM suppressd_sources ORDER BY source",
+            "SELECT source, schema, mapping, hard, resolved_at, watermark, retired_at, database FROM suppressd_sources \
+             ORDER BY source",
             [],
             |row| {
                 Ok(StoredSource {
@@ -30,6 +31,10 @@ impl SourceRows for SqliteRows<'_> {
                     resolved_at: from_micros(row.get(4)?),
                     watermark: row.get::<_, Option<i64>>(5)?.map(from_micros),
                     retired_at: row.get::<_, Option<i64>>(6)?.map(from_micros),
+                    database: row
+                        .get::<_, Option<String>>(7)?
+                        .map(|_| parsed(row, 7, "database id", |text| text.parse().ok()))
+                        .transpose()?,
                 })
             },
         )
@@ -55,18 +60,19 @@ impl SourceRows for SqliteRows<'_> {
             )?;
         }
         self.execute(
-            "INSERT INTO suppressd_sources (source, schema, mapping, hard, resolved_at) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (source) DO UPDATE SET \
-             watermark = CASE WHEN ?6 THEN watermark END, \
+            "INSERT INTO suppressd_sources (source, schema, mapping, hard, resolved_at, database) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (source) DO UPDATE SET \
+             watermark = CASE WHEN ?7 THEN watermark END, \
              schema = excluded.schema, mapping = excluded.mapping, hard = excluded.hard, \
-             resolved_at = excluded.resolved_at, retired_at = NULL",
+             resolved_at = excluded.resolved_at, database = excluded.database, retired_at = NULL",
             params![
                 source.id.to_string(),
                 source.schema,
                 source.mapping,
                 source.hard,
                 micros(source.resolved_at),
-                same_mapping
+                source.database.map(|database| database.to_string()),
+                same_mapping,
             ],
         )
         .map(drop)

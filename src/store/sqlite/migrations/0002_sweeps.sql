@@ -28,3 +28,5 @@ CREATE TABLE suppressd_drift (
 ALTER TABLE suppressd_pages ADD COLUMN unfound_since INTEGER;
 -- Since when a source is not in the settings any more: nobody asks about its pages.
 ALTER TABLE suppressd_sources ADD COLUMN retired_at INTEGER;
+-- The database that holds a source, so that settings which name the database are known to mean it. NULL where unknown.
+ALTER TABLE suppressd_sources ADD COLUMN database TEXT;
