@@ -179,10 +179,11 @@ fn tell<W: Write>(output: &mut Output<W>, report: &SweepReport, json: bool) -> s
                 .unwrap_or_default()
         ),
     )?;
-    row(
-        "errors",
-        format!("{} ({} requests failed, most of them only once)", report.errors_count, counts.notion_errors),
-    )?;
+    let failed = match counts.notion_errors {
+        0 => String::new(),
+        failed => format!(" ({} failed; those that could be were sent again)", counted(failed, "request")),
+    };
+    row("errors", format!("{}{failed}", report.errors_count))?;
     remarks(output, report)
 }
 
