@@ -185,6 +185,9 @@ impl<N: Notion> Sources<N> {
     /// Reads a snapshot by the mapping of the source in which the page stands, or last stood.
     pub fn sighting(&self, snapshot: &Snapshot, known_in: Option<DataSourceId>) -> Result<Sighting, AskError> {
         let holding = self.holding(&snapshot.page);
+        if holding.is_none() && self.all.iter().any(|source| source.may_hold(&snapshot.page)) {
+            return Err(AskError::Unjudged);
+        }
         let source = holding.clone().or_else(|| self.known(known_in));
         let source: &Resolved = source.as_deref().ok_or(AskError::Unresolved)?;
         let mut values = source.mapping.values(&snapshot.page);

@@ -10,7 +10,9 @@
 //! 4. same minute, B seen at or after A: B is newer;
 //! 5. same minute, B seen before A: B is older. But where a query was in truth asked after A and shows something
 //!    else, the difference may be a lagging index **or** an edit of that minute which A missed: only the page decides;
-//! 6. A was edited in what is now the future: no edit can ever be later, so that its date orders nothing;
+//! 6. A was edited a year or more from now: no edit can ever be later, so that its date orders nothing. With a clock
+//!    that was set back by less, dates of edits are those of Notion's clock and go on ordering; with one that is a year
+//!    behind, Notion's certificate is not valid, and it cannot be asked at all;
 //! 7. same minute, and A was seen in what is now the future: the clock was set back since, and the date of A orders
 //!    nothing. B is newer, since it comes later.
 
@@ -20,6 +22,9 @@ use crate::model::{entry::CachedPage, page::View, sighting::Sighting};
 
 /// Whoever looked while `now` was on its way to the database is ahead of it by less than this.
 const AHEAD_MAX: TimeDelta = TimeDelta::minutes(1);
+
+/// An edit that lies further ahead never happened.
+const EDITED_AHEAD_MAX: TimeDelta = TimeDelta::days(366);
 
 /// Returns whether a look lies in the future, because the clock was set back since: its date orders nothing.
 pub(super) fn is_to_come(observed_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
@@ -45,7 +50,7 @@ pub(super) fn judge(
     let Some(earlier) = earlier else { return Order::Newer };
     let edits = page.last_edited_time.cmp(&earlier.last_edited_time);
     let looks = page.observed_at.cmp(&earlier.observed_at);
-    if is_to_come(earlier.last_edited_time, now) {
+    if earlier.last_edited_time - now > EDITED_AHEAD_MAX {
         return Order::Newer;
     }
     match edits.then(looks) {

@@ -22,6 +22,9 @@ pub enum AskError {
     /// The schema of the source was never read, so that no page of it can be understood.
     #[error("the schema of the source is not known yet")]
     Unresolved,
+    /// The page may stand in a source whose schema was never read, so that nobody can say whether it is ours.
+    #[error("the page may stand in a source whose schema is not known yet")]
+    Unjudged,
     /// The configured database does not say which table is meant.
     #[error("the database holds {} data sources ({}): name one with NOTION_DATA_SOURCE_ID", .0.len(), .0.join(", "))]
     Ambiguous(Vec<String>),

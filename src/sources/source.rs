@@ -11,7 +11,7 @@ use crate::{
     },
     model::{
         id::{DataSourceId, DatabaseId, TableId},
-        page::Schema,
+        page::{Page, Parent, Schema},
     },
     notion::{Notion, Priority},
     sources::{
@@ -80,6 +80,18 @@ impl<N: Notion> Source<N> {
             apart.know(table);
         }
         apart
+    }
+
+    /// Returns whether a page may stand in this source, whose schema was never read: nobody can say then that it left.
+    pub(super) fn may_hold(&self, page: &Page) -> bool {
+        self.resolved().is_none()
+            && match (page.parent, self.settings.table) {
+                (Parent::Elsewhere, _) => false,
+                (Parent::DataSource(parent), TableId::DataSource(id)) => parent == id,
+                (Parent::Database(parent), TableId::Database(id)) => parent == id,
+                // Which of them belong together only the schema says.
+                (Parent::DataSource(_), TableId::Database(_)) | (Parent::Database(_), TableId::DataSource(_)) => true,
+            }
     }
 
     pub(super) fn resolved(&self) -> Option<Arc<Resolved>> {

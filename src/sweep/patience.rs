@@ -43,6 +43,7 @@ impl Patience {
             }
             AskError::Notion(NotionError::NotFound | NotionError::Refused { .. } | NotionError::Rejected { .. })
             | AskError::Unresolved
+            | AskError::Unjudged
             | AskError::Ambiguous(_)
             | AskError::Replaced { .. }
             | AskError::Unmappable(_) => None,

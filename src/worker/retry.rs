@@ -47,6 +47,9 @@ const ATTEMPTS_UNAVAILABLE: u32 = 80;
 /// Tries while Notion's answer cannot be read: it may be half an answer, but more often it stays as it is.
 const ATTEMPTS_UNREADABLE: u32 = 6;
 
+/// How long a page waits that may stand in a source that was never read. Each try costs one request.
+const UNJUDGED_PAUSE: TimeDelta = TimeDelta::seconds(60);
+
 /// How long a page waits for the schema of its source.
 const UNRESOLVED_PAUSE: TimeDelta = TimeDelta::seconds(2);
 
@@ -65,6 +68,7 @@ pub fn verdict(error: &AskError, attempts: u32, now: DateTime<Utc>, jitter: f64)
         AskError::Notion(NotionError::Refused { .. }) => later(REFUSED_PAUSE),
         AskError::Gated { until } => later((*until - now).max(TimeDelta::zero())),
         AskError::Unresolved => later(UNRESOLVED_PAUSE),
+        AskError::Unjudged => later(UNJUDGED_PAUSE),
         AskError::Notion(NotionError::Rejected { .. }) => Verdict::Parked(told(error)),
         AskError::Notion(NotionError::Unreadable(_)) => again(ATTEMPTS_UNREADABLE),
         AskError::Notion(NotionError::NotFound | NotionError::CursorRefused | NotionError::Unavailable(_)) => {

@@ -138,6 +138,17 @@ async fn an_edit_from_the_future_freezes_no_page() {
     assert_eq!(world.keys(), ["domain:new.com"]);
 }
 
+/// Edits are dated by Notion's clock, so that ours may be set back by days without an older edit counting for more.
+#[tokio::test]
+async fn edits_go_on_ordering_when_the_clock_was_set_back() {
+    let world = World::new();
+    world.apply(seen(1, 600, 9, "new.com"), at(600)).await;
+    let set_back = at(0) - TimeDelta::days(9);
+    let older = Sighting { observed_at: set_back, ..seen(1, 0, 5, "old.com") };
+    assert_eq!(world.apply(older, set_back).await, Applied::Stale);
+    assert_eq!(world.keys(), ["domain:new.com"]);
+}
+
 /// The clock was an hour ahead when the page was seen, and was set right.
 #[tokio::test]
 async fn a_clock_that_is_set_back_does_not_hide_what_happens_in_the_same_minute() {

@@ -259,6 +259,36 @@ async fn a_source_that_was_never_read_holds_up_no_other_one() {
     stage.end().await;
 }
 
+/// A page that moves into a source which nobody has read yet is not gone: nobody can say where it stands.
+#[tokio::test(start_paused = true)]
+async fn a_page_that_may_stand_in_a_source_that_was_never_read_is_not_taken_for_moved_out() {
+    let hidden = Scripted::new(|_, _| Err(NotionError::NotFound)).with_source(OTHER_SOURCE, &["Website"]);
+    hidden.hidden.store(true, Ordering::Relaxed);
+    let works = Scripted::new(|page, nth| {
+        let source = if nth == 1 { SOURCE } else { OTHER_SOURCE };
+        let mut page = row(page, source, start() + TimeDelta::days(1), &[("Website", "acme.com")]);
+        page.parent = Parent::DataSource(source);
+        Ok(page)
+    });
+    let stage = Stage::set(&[&works, &hidden]);
+    stage.run();
+    stage.accept("created", page_id(1), "page.created").await;
+    stage.pass(20).await;
+    assert_eq!(stage.rows().len(), 1);
+    stage.accept("moved", page_id(1), "page.moved").await;
+    stage.pass(300).await;
+    assert_eq!(stage.rows().len(), 1, "it may have moved into the other source");
+    assert!(works.looks(page_id(1)) < 12, "it is not asked for all the time: {}", works.looks(page_id(1)));
+    hidden.hidden.store(false, Ordering::Relaxed);
+    stage.pass(900).await;
+    assert_eq!(
+        (stage.rows().len(), stage.events().await.iter().filter(|(_, state)| *state == EventState::Waiting).count()),
+        (1, 0),
+        "there it is"
+    );
+    stage.end().await;
+}
+
 /// Pages of tables that are not ours leave no trace, or every later event about them would cost a request.
 #[tokio::test(start_paused = true)]
 async fn a_page_that_never_was_ours_is_not_kept() {

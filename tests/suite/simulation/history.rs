@@ -56,9 +56,10 @@ impl Version {
         self.keys.contains(key) || self.weak.contains(key)
     }
 
-    /// Whether a row of this status can come from it, likewise.
+    /// Whether a row of this status can come from it, likewise. Whatever is shown late has its option by the present name.
     pub(crate) fn may_have(&self, said: &str) -> bool {
-        said == self.status || said == status(None)
+        let option = |name: &str| if name == "Call" { "Meeting".to_owned() } else { name.to_owned() };
+        option(said) == option(&self.status) || said == status(None)
     }
 }
 
