@@ -141,7 +141,7 @@ impl Cache {
         now: DateTime<Utc>,
     ) -> Result<Outcome, StoreError> {
         let earlier = rows.page(sighting.page)?;
-        let page = sighting.following(earlier.as_ref(), self.settings.index_lag);
+        let page = sighting.following(earlier.as_ref(), cause.door, self.settings.index_lag);
         match order::judge(earlier.as_ref(), &page, sighting, self.settings.index_lag, now) {
             Order::Older => return Ok(Applied::Stale.into()),
             Order::Doubtful => return Ok(Applied::Doubtful.into()),
@@ -201,6 +201,7 @@ impl Cache {
             standing: Standing::Gone,
             observed_at,
             view: View::Page,
+            seen_by: Some(cause.door),
             missing_since: None,
             unfound_since: None,
             ..known
@@ -284,7 +285,7 @@ impl Cache {
 
 impl Sighting {
     /// Returns the page as it would be stored after this sighting.
-    fn following(&self, earlier: Option<&CachedPage>, index_lag: TimeDelta) -> CachedPage {
+    fn following(&self, earlier: Option<&CachedPage>, seen_by: Door, index_lag: TimeDelta) -> CachedPage {
         let mut values = self.values.clone();
         if let Some(earlier) = earlier {
             values.carry_forward(&earlier.values);
@@ -299,6 +300,7 @@ impl Sighting {
                 View::Query => self.observed_at - index_lag,
             },
             view: self.view,
+            seen_by: Some(seen_by),
             missing_since: None,
             unfound_since: None,
             url: self.url.clone(),
@@ -317,6 +319,7 @@ impl CachedPage {
             last_edited_time,
             observed_at: _,
             view: _,
+            seen_by: _,
             missing_since,
             unfound_since,
             url,

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod derive;
+pub mod duration;
 mod files;
 pub mod http;
 pub mod inbox;

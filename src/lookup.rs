@@ -5,15 +5,18 @@
 
 mod ground;
 pub mod listing;
+mod refresh;
 pub mod status;
 pub mod sweeps;
+
+use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 
 use crate::{
     clock::Clock,
     derive::{self, Derived, Rules},
-    lookup::ground::Ground,
+    lookup::ground::{Answered, Ground},
     model::{
         id::TableId,
         key::Candidate,
@@ -29,6 +32,15 @@ pub enum Question {
     Text(String),
     /// What is known of a company.
     Company(Box<Company>),
+}
+
+/// On which terms an answer is wanted. The default is what the settings say, from the cache alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// A proof that is older than this makes an answer stale; `None` stands for what the settings say.
+    pub max_age: Option<TimeDelta>,
+    /// For how long a younger proof is waited for, where one fetch of a page can give it. Zero: Notion is not asked.
+    pub wait: Duration,
 }
 
 /// How answers are given.
@@ -73,22 +85,42 @@ impl<S: Store> Lookup<S> {
     }
 
     /// Answers questions, all from one consistent view, in their order.
+    ///
+    /// Where `terms` leave time for it, pages whose proof is too old are fetched first by whoever has the right to ask
+    /// Notion. What could not be had in time is answered by what is known.
     pub async fn answer(
         &self,
         questions: Vec<Question>,
-        max_age: Option<TimeDelta>,
+        terms: Terms,
     ) -> Result<Vec<Result<Verdict, LookupError>>, StoreError> {
-        let lookup = self.clone();
-        self.store.read(move |rows| lookup.answer_from(rows, &questions, max_age)).await
+        let questions: Arc<[Question]> = questions.into();
+        let mut answers = self.view(&questions, terms).await?;
+        let fetchable: Vec<_> = answers.iter().flatten().flat_map(|answer| answer.fetchable.iter().copied()).collect();
+        if !terms.wait.is_zero() && !fetchable.is_empty() {
+            let failed = self.fetched(fetchable, terms.wait).await?;
+            answers = self.view(&questions, terms).await?;
+            answers.iter_mut().flatten().for_each(|answer| refresh::explain(answer, &failed));
+        }
+        Ok(answers.into_iter().map(|answer| answer.map(|answer| answer.verdict)).collect())
     }
 
-    /// As [`Lookup::answer`], on the calling thread.
+    /// Answers questions from what is known, on the calling thread.
     pub fn answer_blocking(
         &self,
         questions: &[Question],
         max_age: Option<TimeDelta>,
     ) -> Result<Vec<Result<Verdict, LookupError>>, StoreError> {
-        self.store.read_blocking(|rows| self.answer_from(rows, questions, max_age))
+        let answers = self.store.read_blocking(|rows| self.answer_from(rows, questions, max_age))?;
+        Ok(answers.into_iter().map(|answer| answer.map(|answer| answer.verdict)).collect())
+    }
+
+    async fn view(
+        &self,
+        questions: &Arc<[Question]>,
+        terms: Terms,
+    ) -> Result<Vec<Result<Answered, LookupError>>, StoreError> {
+        let (lookup, questions) = (self.clone(), Arc::clone(questions));
+        self.store.read(move |rows| lookup.answer_from(rows, &questions, terms.max_age)).await
     }
 
     /// Lists events, newest first.
@@ -101,7 +133,7 @@ impl<S: Store> Lookup<S> {
         rows: &mut dyn Rows,
         questions: &[Question],
         max_age: Option<TimeDelta>,
-    ) -> Result<Vec<Result<Verdict, LookupError>>, StoreError> {
+    ) -> Result<Vec<Result<Answered, LookupError>>, StoreError> {
         let max_age = max_age.unwrap_or(self.settings.max_age);
         let ground = Ground::read(rows, self.clock.now(), max_age, &self.settings.tables)?;
         questions

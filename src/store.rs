@@ -6,6 +6,7 @@
 mod entries;
 mod error;
 mod events;
+mod refreshes;
 mod skips;
 mod sources;
 pub mod sqlite;
@@ -20,6 +21,7 @@ pub use crate::store::{
         Appended, Cutoffs, Delay, Disposition, EventFilter, EventRows, EventState, NewEvent, Seq, StoredEvent, Tally,
         Waiting,
     },
+    refreshes::{Refresh, RefreshRows},
     skips::SkipRows,
     sources::{SourceRows, StoredSource},
     sweeps::{ListedPage, Renewal, StoredSweep, SweepRows},
@@ -76,6 +78,6 @@ impl fmt::Debug for Exclusive {
 }
 
 /// Every row operation, within one transaction.
-pub trait Rows: EventRows + SkipRows + CacheRows + SourceRows + SweepRows {}
+pub trait Rows: EventRows + SkipRows + CacheRows + SourceRows + SweepRows + RefreshRows {}
 
-impl<R: EventRows + SkipRows + CacheRows + SourceRows + SweepRows> Rows for R {}
+impl<R: EventRows + SkipRows + CacheRows + SourceRows + SweepRows + RefreshRows> Rows for R {}

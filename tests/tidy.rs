@@ -17,11 +17,14 @@ use crate::{circles::circles, imports::paths};
 /// The layers of the house, lowest first. Modules of one layer do not import each other.
 const HOUSE: &[Layer] = &[
     Layer {
-        modules: &["model", "causes", "clock", "files", "metrics", "nearest", "lifecycle"],
+        modules: &["model", "causes", "clock", "duration", "files", "metrics", "nearest", "lifecycle"],
         may_import: Reach::Only(&[]),
     },
     Layer { modules: &["derive", "config"], may_import: Reach::Only(&["model", "files", "nearest"]) },
-    Layer { modules: &["notion", "store"], may_import: Reach::Only(&["model", "clock", "files", "metrics"]) },
+    Layer {
+        modules: &["notion", "store"],
+        may_import: Reach::Only(&["model", "clock", "duration", "files", "metrics"]),
+    },
     Layer { modules: &["sources"], may_import: Reach::Only(&["model", "causes", "derive", "notion", "store"]) },
     Layer { modules: &["inbox", "cache"], may_import: Reach::Only(&["model", "derive", "store", "clock", "metrics"]) },
     Layer { modules: &["intake", "worker", "sweep", "lookup"], may_import: Reach::LayersBelow },

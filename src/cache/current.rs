@@ -9,7 +9,7 @@ use crate::{
         publish::{self, News, Plan},
     },
     model::{
-        entry::{CachedPage, Cause, Claim, Standing},
+        entry::{CachedPage, Cause, Claim, Door, Standing},
         id::PageId,
         key::Strength,
         page::View,
@@ -46,7 +46,7 @@ impl Cache {
         if order::is_to_come(earlier.observed_at, now) {
             return Ok(None);
         }
-        let page = sighting.following(Some(&earlier), self.settings.index_lag);
+        let page = sighting.following(Some(&earlier), Door::Sweep, self.settings.index_lag);
         let order = order::judge(Some(&earlier), &page, sighting, self.settings.index_lag, now);
         if order != Order::Newer || !earlier.says_the_same_as(&page) {
             return Ok(None);
@@ -82,7 +82,6 @@ mod tests {
         cache::CacheSettings,
         derive::{Rules, winner::HardStatuses},
         model::{
-            entry::Door,
             id::DataSourceId,
             key::Key,
             page::{Role, Value, Values},

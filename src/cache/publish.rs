@@ -146,6 +146,6 @@ fn says_the_same(row: &Entry, entry: &Entry) -> bool {
 const fn synced_from(door: Door) -> &'static str {
     match door {
         Door::Settings => Door::Replay.name(),
-        door @ (Door::Webhook | Door::Sweep | Door::Replay) => door.name(),
+        door @ (Door::Webhook | Door::Sweep | Door::Replay | Door::Lookup) => door.name(),
     }
 }

@@ -1,26 +1,8 @@
-//! Durations as people write them, and instants as people read them.
-
-use std::time::Duration;
+//! Instants and spans of time as people read them.
 
 use chrono::{DateTime, Utc};
 
 use crate::cli::output::counted;
-
-/// Text that is not a duration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("write a whole number and its unit, such as 90s, 15m, 24h or 7d")]
-pub struct InvalidDuration;
-
-/// Reads a number with its unit: `90s`, `15m`, `24h`, `7d`.
-pub fn duration(text: &str) -> Result<Duration, InvalidDuration> {
-    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
-    let (number, unit) = units
-        .into_iter()
-        .find_map(|(letter, seconds)| Some((text.trim().strip_suffix(letter)?, seconds)))
-        .ok_or(InvalidDuration)?;
-    let number: u64 = number.parse().map_err(|_not_a_number: std::num::ParseIntError| InvalidDuration)?;
-    number.checked_mul(unit).map(Duration::from_secs).ok_or(InvalidDuration)
-}
 
 /// Writes an instant in UTC, and how long ago it was: «2026-01-06 12:00:00 UTC, 3 minutes ago».
 pub fn instant(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
@@ -74,15 +56,5 @@ mod tests {
         }
         assert_eq!(instant(now - TimeDelta::minutes(3), now), "2026-01-06 12:00:00 UTC, 3 minutes ago");
         assert_eq!(relative(now - TimeDelta::milliseconds(999), now), "just now");
-    }
-
-    #[test]
-    fn durations_have_a_number_and_a_unit() {
-        for (text, seconds) in [("0s", 0), ("90s", 90), ("15m", 900), ("24h", 86_400), (" 7d ", 604_800)] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in ["", "s", "90", "-1s", "1.5h", "1 h", "7w", "99999999999999999999s", "999999999999999999d"] {
-            assert_eq!(duration(text), Err(InvalidDuration), "{text}");
-        }
     }
 }

@@ -105,6 +105,7 @@ mod tests {
                 last_edited_time: DateTime::UNIX_EPOCH,
                 observed_at: DateTime::UNIX_EPOCH,
                 view: View::Page,
+                seen_by: None,
                 missing_since: None,
                 unfound_since: None,
                 url: Some("https://www.notion.so/x".to_owned()),

@@ -95,6 +95,7 @@ mod tests {
                 last_edited_time: time,
                 observed_at: time,
                 view: View::Page,
+                seen_by: None,
                 missing_since: None,
                 unfound_since: None,
                 url: None,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     lookup::{
-        Lookup, LookupError, Question,
+        Lookup, LookupError, Question, Terms,
         listing::{ListedDrift, ListedSweep},
         status::Status,
         sweeps::Asked,
@@ -89,7 +89,7 @@ impl<S: Store> Answers for Lookup<S> {
     type Status = Status;
 
     async fn answer(&self, questions: Vec<Question>) -> Result<Vec<Result<Verdict, NoAnswer>>, StoreError> {
-        let answers = Self::answer(self, questions, None).await?;
+        let answers = Self::answer(self, questions, Terms::default()).await?;
         Ok(answers.into_iter().map(|answer| answer.map_err(NoAnswer::from)).collect())
     }
 

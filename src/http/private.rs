@@ -279,7 +279,10 @@ mod tests {
             verdict: Answer::Clear,
             reason: reason.to_owned(),
             matched: None,
+            possible: vec![],
             fresh_as_of: None,
+            age_seconds: None,
+            rests_on: None,
             candidates: vec![],
         }
     }

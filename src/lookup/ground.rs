@@ -10,9 +10,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     derive::winner::HardStatuses,
     model::{
-        id::{DataSourceId, DatabaseId, TableId},
+        entry::Door,
+        id::{DataSourceId, DatabaseId, PageId, TableId},
         key::{Candidate, Key, Prefix},
-        verdict::{Answer, Firmness, Match, Verdict},
+        verdict::{Answer, Firmness, Match, RestsOn, Verdict},
     },
     nearest::nearest,
     store::{Backing, Held, Proof, Rows, StoreError},
@@ -45,8 +46,23 @@ struct Source {
 /// A row that a candidate met, and up to when it is proven.
 struct Met {
     matched: Match,
-    fresh_as_of: Option<DateTime<Utc>>,
+    proof: Option<Proven>,
     problem: Option<&'static str>,
+    /// The page, where a fetch of it can give a younger proof.
+    fetchable: Option<PageId>,
+}
+
+/// Up to when something is proven, and by what.
+#[derive(Debug, Clone, Copy)]
+struct Proven {
+    at: DateTime<Utc>,
+    by: Option<RestsOn>,
+}
+
+/// An answer, and the pages of which a fetch may make it a better one.
+pub(super) struct Answered {
+    pub(super) verdict: Verdict,
+    pub(super) fetchable: Vec<PageId>,
 }
 
 const FOREIGN_EXPIRED: &str = "the row was written by another program and has expired: run `suppressd reconcile`";
@@ -88,31 +104,52 @@ impl Ground {
     }
 
     /// Answers by the first candidate whose row is proven; by a row that is not where there is no better one.
-    pub(super) fn verdict(&self, rows: &mut dyn Rows, candidates: Vec<Candidate>) -> Result<Verdict, StoreError> {
+    pub(super) fn verdict(&self, rows: &mut dyn Rows, candidates: Vec<Candidate>) -> Result<Answered, StoreError> {
         let mut doubtful: Option<(Met, &'static str)> = None;
+        let mut fetchable = Vec::new();
         for candidate in &candidates {
             let Some(held) = rows.held(&candidate.key)? else { continue };
             let met = self.meet(held, &candidate.key);
-            match met.problem {
-                None => return Ok(suppressed(met, candidates)),
-                Some(problem) if doubtful.is_none() => doubtful = Some((met, problem)),
-                Some(_) => (),
-            }
+            let Some(problem) = met.problem else {
+                let reason = suppressed(&met.matched);
+                let verdict = self.answer(Answer::Suppressed, reason, Some(met.matched), met.proof, candidates);
+                return Ok(Answered { verdict, fetchable: Vec::new() });
+            };
+            fetchable.extend(met.fetchable.filter(|page| !fetchable.contains(page)));
+            doubtful = doubtful.or(Some((met, problem)));
         }
-        Ok(match doubtful {
-            Some((met, problem)) => Verdict {
-                verdict: Answer::Stale,
-                reason: problem.to_owned(),
-                matched: Some(met.matched),
-                fresh_as_of: met.fresh_as_of,
-                candidates,
-            },
+        let verdict = match doubtful {
+            Some((met, problem)) => {
+                self.answer(Answer::Stale, problem.to_owned(), Some(met.matched), met.proof, candidates)
+            }
             None => self.absent(rows, candidates)?,
-        })
+        };
+        Ok(Answered { verdict, fetchable })
+    }
+
+    fn answer(
+        &self,
+        verdict: Answer,
+        reason: String,
+        matched: Option<Match>,
+        proof: Option<Proven>,
+        candidates: Vec<Candidate>,
+    ) -> Verdict {
+        Verdict {
+            verdict,
+            reason,
+            matched,
+            possible: Vec::new(),
+            fresh_as_of: proof.map(|proof| proof.at),
+            age_seconds: proof.map(|proof| (self.now - proof.at).num_seconds().try_into().unwrap_or(0)),
+            rests_on: proof.and_then(|proof| proof.by),
+            candidates,
+        }
     }
 
     fn meet(&self, held: Held, key: &Key) -> Met {
-        let (fresh_as_of, problem) = match &held.backing {
+        let fetchable = held.page.filter(|_| held.backing.as_ref().is_some_and(|backing| backing.proof.is_some()));
+        let (proof, problem) = match &held.backing {
             Some(backing) => self.proof(backing, held.expires_at),
             None => (None, (!self.counts(held.expires_at)).then_some(FOREIGN_EXPIRED)),
         };
@@ -133,33 +170,35 @@ impl Ground {
                 synced_from,
                 expires_at: held.expires_at,
             },
-            fresh_as_of,
+            proof,
             problem,
+            fetchable,
         }
     }
 
     /// Returns up to when an entry is proven, and why that is not enough.
-    fn proof(
-        &self,
-        backing: &Backing,
-        expires_at: Option<DateTime<Utc>>,
-    ) -> (Option<DateTime<Utc>>, Option<&'static str>) {
-        let swept_at = || self.sources.get(&backing.source).and_then(|source| source.watermark);
-        let (seen_at, swept_at, missing) = match backing.proof {
-            // A page that answers 404 is contradicted: no sweep proves it.
-            Some(Proof { observed_at, missing_since: Some(_) }) => (observed_at, None, true),
-            Some(Proof { observed_at, missing_since: None }) => (observed_at, swept_at(), false),
-            None => (backing.cached_at, None, false),
+    fn proof(&self, backing: &Backing, expires_at: Option<DateTime<Utc>>) -> (Option<Proven>, Option<&'static str>) {
+        let brought = rests_on(Door::from_name(&backing.synced_from));
+        let (seen, is_missing) = match backing.proof {
+            Some(Proof { observed_at, seen_by, missing_since }) => {
+                (Proven { at: observed_at, by: rests_on(seen_by).or(brought) }, missing_since.is_some())
+            }
+            None => (Proven { at: backing.cached_at, by: brought }, false),
         };
-        let proven_at = [Some(seen_at), swept_at].into_iter().flatten().filter(|at| !self.is_ahead(*at)).max();
-        let problem = match proven_at {
+        // A page that answers 404 is contradicted: no sweep proves it.
+        let swept_at = self.sources.get(&backing.source).and_then(|source| source.watermark);
+        let swept_at = swept_at.filter(|_| backing.proof.is_some() && !is_missing);
+        let swept = swept_at.map(|at| Proven { at, by: Some(RestsOn::Sweep) });
+        let proof = [swept, Some(seen)].into_iter().flatten().filter(|proof| !self.is_ahead(proof.at));
+        let proof = proof.max_by_key(|proof| proof.at);
+        let problem = match proof {
             _ if !self.counts(expires_at) => Some(EXPIRED),
             None => Some(AHEAD),
-            Some(at) if self.now - at <= self.max_age => None,
-            Some(_) if missing => Some(TOO_OLD_AND_MISSING),
+            Some(proof) if self.now - proof.at <= self.max_age => None,
+            Some(_) if is_missing => Some(TOO_OLD_AND_MISSING),
             Some(_) => Some(TOO_OLD),
         };
-        (proven_at, problem)
+        (proof, problem)
     }
 
     /// No row: clear, if a complete sweep of every source is young enough to say so, and no event waits for too long.
@@ -171,7 +210,7 @@ impl Ground {
         if let Some((prefix, meant)) = misspelt(&candidates) {
             let reason =
                 format!("no row begins with `{prefix}:`, which may be meant for `{}:`: ask with that", meant.name());
-            return Ok(Verdict { verdict: Answer::Stale, reason, matched: None, fresh_as_of: None, candidates });
+            return Ok(self.answer(Answer::Stale, reason, None, None, candidates));
         }
         let by_name = candidates.iter().all(|candidate| candidate.key.prefix() == Prefix::NameLoc);
         let absent = if by_name { ABSENT_BY_NAME } else { ABSENT };
@@ -185,7 +224,8 @@ impl Ground {
                 None => (Answer::Clear, absent.to_owned(), swept),
             },
         };
-        Ok(Verdict { verdict, reason, matched: None, fresh_as_of, candidates })
+        let proof = fresh_as_of.map(|at| Proven { at, by: Some(RestsOn::Sweep) });
+        Ok(self.answer(verdict, reason, None, proof, candidates))
     }
 
     /// Returns since when events wait, where that is too long: what they tell, the cache does not know.
@@ -251,17 +291,22 @@ fn misspelt(candidates: &[Candidate]) -> Option<(String, Prefix)> {
     })
 }
 
-fn suppressed(met: Met, candidates: Vec<Candidate>) -> Verdict {
-    let company = met.matched.company_name.as_deref().unwrap_or("a company without a name");
-    let firmness = match met.matched.firmness {
+fn suppressed(matched: &Match) -> String {
+    let company = matched.company_name.as_deref().unwrap_or("a company without a name");
+    let firmness = match matched.firmness {
         Firmness::Hard => "do not touch it",
         Firmness::Soft => "it is in the pipeline",
     };
-    Verdict {
-        verdict: Answer::Suppressed,
-        reason: format!("the CRM holds {company} with status {}: {firmness}", met.matched.status),
-        fresh_as_of: met.fresh_as_of,
-        matched: Some(met.matched),
-        candidates,
+    format!("the CRM holds {company} with status {}: {firmness}", matched.status)
+}
+
+/// Settings bring no proof: they read again what was stored.
+const fn rests_on(door: Option<Door>) -> Option<RestsOn> {
+    match door {
+        Some(Door::Webhook) => Some(RestsOn::Webhook),
+        Some(Door::Sweep) => Some(RestsOn::Sweep),
+        Some(Door::Replay) => Some(RestsOn::Replay),
+        Some(Door::Lookup) => Some(RestsOn::Lookup),
+        Some(Door::Settings) | None => None,
     }
 }

@@ -1,6 +1,7 @@
 //! Events and sweeps as they are listed, whoever asks for them; never a body.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// An event for machines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ListedEvent {
     /// Notion's id of it, or the digest of a body without one.
     pub event_id: String,
@@ -51,7 +52,7 @@ impl From<&StoredEvent> for ListedEvent {
 }
 
 /// A sweep for machines.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ListedSweep {
     /// Its number.
     pub sweep: i64,
@@ -81,7 +82,7 @@ impl ListedSweep {
 }
 
 /// A sweep with the differences that it found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ListedDrift {
     /// The sweep.
     #[serde(flatten)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -22,7 +23,7 @@ pub const NEXT_SWEEP: &str = "next_sweep";
 const SILENT_AFTER: TimeDelta = TimeDelta::seconds(20);
 
 /// How it stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Status {
     /// When this was asked.
     pub at: DateTime<Utc>,
@@ -47,7 +48,7 @@ pub struct Status {
 }
 
 /// What a running `serve` says of itself every few seconds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Running {
     /// When it said so.
     pub at: DateTime<Utc>,
@@ -74,7 +75,7 @@ impl Running {
 }
 
 /// The inbox in figures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Events {
     /// When the newest event was received.
     pub last_received_at: Option<DateTime<Utc>>,
@@ -87,7 +88,7 @@ pub struct Events {
 }
 
 /// How the relevance filter stands: it skips edits that touched no property on which a row depends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Relevance {
     /// Whether it is used: off where it is off for some source.
     pub filter: FilterState,
@@ -100,7 +101,7 @@ pub struct Relevance {
 }
 
 /// Whether the relevance filter is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FilterState {
     /// It skips.
@@ -112,7 +113,7 @@ pub enum FilterState {
 }
 
 /// The cache in figures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Cache {
     /// Published rows.
     pub entries: u64,
@@ -131,7 +132,7 @@ pub struct Cache {
 }
 
 /// A source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Source {
     /// Its data source.
     pub id: String,

@@ -1,6 +1,7 @@
 //! What the cache holds: pages as last applied, their claims, the published entries, and why each changed.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
@@ -24,6 +25,8 @@ pub struct CachedPage {
     pub observed_at: DateTime<Utc>,
     /// Where it was read.
     pub view: View,
+    /// Which door brought that sighting; `None` where an older version stored it.
+    pub seen_by: Option<Door>,
     /// Since when Notion has answered 404 for it, if it does.
     pub missing_since: Option<DateTime<Utc>>,
     /// Since when complete sweeps do not find it: only then it is left to expire.
@@ -108,7 +111,7 @@ pub const STATUS_UNKNOWN: &str = "Unknown";
 pub struct Metadata {
     /// The website as the CRM has it.
     pub website: Option<String>,
-    /// Which door brought the news: `webhook`, `sweep` or `replay`.
+    /// Which door brought the news: `webhook`, `sweep`, `replay` or `lookup`.
     pub synced_from: String,
     /// The data source.
     pub source: DataSourceId,
@@ -123,7 +126,7 @@ pub struct Metadata {
 }
 
 /// Why an entry changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cause {
     /// Which door brought the news.
     pub door: Door,
@@ -132,7 +135,7 @@ pub struct Cause {
 }
 
 /// The ways by which news reach the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Door {
     /// A signed delivery.
@@ -143,6 +146,8 @@ pub enum Door {
     Replay,
     /// Rules or settings changed, and the stored values were read anew.
     Settings,
+    /// Somebody asked for a younger proof, and the page was fetched for that.
+    Lookup,
 }
 
 impl Door {
@@ -153,12 +158,15 @@ impl Door {
             Self::Sweep => "sweep",
             Self::Replay => "replay",
             Self::Settings => "settings",
+            Self::Lookup => "lookup",
         }
     }
 
     /// Reads a name that [`Door::name`] gave.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Webhook, Self::Sweep, Self::Replay, Self::Settings].into_iter().find(|door| door.name() == name)
+        [Self::Webhook, Self::Sweep, Self::Replay, Self::Settings, Self::Lookup]
+            .into_iter()
+            .find(|door| door.name() == name)
     }
 }
 
@@ -178,7 +186,7 @@ pub struct Change {
 }
 
 /// What people see of an entry; an entry changes when this does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Face {
     /// The winning page.
     pub page: PageId,

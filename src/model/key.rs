@@ -1,7 +1,8 @@
 //! Canonical keys: `prefix:value`, the names under which the pipeline and the CRM know one company.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// What kind of key it is; in text, what stands before the first colon.
@@ -88,7 +89,7 @@ impl Prefix {
 }
 
 /// Whether a key names one company for sure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Strength {
     /// It may name several.
@@ -160,6 +161,21 @@ impl TryFrom<String> for Key {
     }
 }
 
+impl JsonSchema for Key {
+    fn schema_name() -> Cow<'static, str> {
+        "Key".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[^:]+:",
+            "description": "A canonical key, `prefix:value`.",
+            "examples": ["domain:acme.ai", "companies_house:01234567"],
+        })
+    }
+}
+
 impl From<Key> for String {
     fn from(key: Key) -> Self {
         key.0
@@ -167,7 +183,7 @@ impl From<Key> for String {
 }
 
 /// Which property of a page gave a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The *Canonical Key* property.
@@ -217,7 +233,7 @@ impl Origin {
 }
 
 /// A key that somebody's values give, and which of the values gave it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Candidate {
     /// The key.
     pub key: Key,

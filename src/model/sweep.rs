@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::{DataSourceId, PageId};
 
 /// The number of a sweep; later ones have larger ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct SweepId(pub i64);
 
 impl fmt::Display for SweepId {
@@ -18,7 +19,7 @@ impl fmt::Display for SweepId {
 }
 
 /// What a sweep is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SweepOrder {
     /// Who wants it.
     pub asked_by: AskedBy,
@@ -41,7 +42,7 @@ impl SweepOrder {
 }
 
 /// Who wants a sweep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AskedBy {
     /// A person, by `reconcile`.
@@ -67,7 +68,7 @@ impl AskedBy {
 }
 
 /// Where a sweep is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SweepState {
     /// It waits for who has the right to the work.
@@ -109,7 +110,7 @@ impl SweepState {
 }
 
 /// How far a running sweep is.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SweepProgress {
     /// What it does, for people.
     pub doing: String,
@@ -127,7 +128,7 @@ pub struct SweepProgress {
 ///
 /// An «entry» in these counts is a page, as in the job that suppressd replaces; with and without a key, strong and weak
 /// go by the best key of the page.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SweepReport {
     /// Its number; a dry run that nobody else was asked for has none.
     #[serde(default)]
@@ -162,7 +163,7 @@ pub struct SweepReport {
 }
 
 /// What came of the sweep of one source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceReport {
     /// Its name in the settings.
     pub name: String,
@@ -175,7 +176,7 @@ pub struct SourceReport {
 }
 
 /// The counts of a sweep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SweepCounts {
     /// Requests that were sent, those that failed too.
     pub notion_requests: u64,
@@ -210,7 +211,7 @@ pub struct SweepCounts {
 }
 
 /// The ways in which a sweep finds the cache different.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DriftKind {
     /// The page had no row, or not this one.
@@ -254,7 +255,7 @@ impl DriftKind {
 }
 
 /// What became of the event that should have told of a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Told {
     /// None came.
@@ -294,7 +295,7 @@ impl Told {
 }
 
 /// One difference that a sweep found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Drift {
     /// The page.
     pub page: PageId,
@@ -311,7 +312,7 @@ pub struct Drift {
 }
 
 /// Differences in figures.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DriftCounts {
     /// How many of each kind.
     #[serde(flatten)]

@@ -1,6 +1,7 @@
 //! The answer to «may I push this company?», and what it rests on.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
@@ -9,7 +10,7 @@ use crate::model::{
 };
 
 /// The answer itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// The CRM holds it: do not push.
@@ -32,7 +33,7 @@ impl Answer {
 }
 
 /// How firmly a suppressed company is to be left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Firmness {
     /// Its status is in the hard list: do not touch.
@@ -42,7 +43,7 @@ pub enum Firmness {
 }
 
 /// An answer with its reasons.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// The answer.
     pub verdict: Answer,
@@ -50,14 +51,65 @@ pub struct Verdict {
     pub reason: String,
     /// The entry that a key met, if one did.
     pub matched: Option<Match>,
+    /// Where no key met an entry: companies of the CRM whose name is like the one that was asked for, best first.
+    ///
+    /// They never decide the verdict: two companies may have one name, and one company two.
+    pub possible: Vec<Possible>,
     /// The instant up to which the answer is proven; `None` where nothing was ever proven.
     pub fresh_as_of: Option<DateTime<Utc>>,
+    /// How many seconds ago that was.
+    pub age_seconds: Option<u64>,
+    /// What that proof is; `None` where there is none.
+    pub rests_on: Option<RestsOn>,
     /// Every key that was looked up, in order of trust.
     pub candidates: Vec<Candidate>,
 }
 
+/// What brought the proof on which an answer rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RestsOn {
+    /// The page was fetched because an event told of it.
+    Webhook,
+    /// A complete sweep: of the row, that it is as it was; of no row, that there is none.
+    Sweep,
+    /// The page was fetched because a stored event was given again.
+    Replay,
+    /// The page was fetched because somebody asked for a younger proof.
+    Lookup,
+}
+
+impl RestsOn {
+    /// Returns the word for people and machines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Sweep => "sweep",
+            Self::Replay => "replay",
+            Self::Lookup => "lookup",
+        }
+    }
+}
+
+/// A company of the CRM whose name is like the one that was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Possible {
+    /// Its page.
+    pub page: PageId,
+    /// The page's address.
+    pub page_url: Option<String>,
+    /// Its name in the CRM.
+    pub company_name: String,
+    /// The CRM's status.
+    pub status: String,
+    /// Whether its status is in the hard list.
+    pub firmness: Firmness,
+    /// How like the names are, from 0 to 1.
+    pub score: f64,
+}
+
 /// The entry that one of the candidates met.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Match {
     /// The key.
     pub key: Key,
@@ -73,14 +125,14 @@ pub struct Match {
     pub page: Option<PageId>,
     /// The page's address.
     pub page_url: Option<String>,
-    /// Which door brought the row: `webhook`, `sweep` or `replay`; `other` where another program wrote it.
+    /// Which door brought the row: `webhook`, `sweep`, `replay` or `lookup`; `other` where another program wrote it.
     pub synced_from: String,
     /// When the row stops to count, unless it is confirmed before; `None` where that cannot be read.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// What a caller knows of a company; every field is optional.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Company {
     /// A canonical key, or several as in the CRM's property.

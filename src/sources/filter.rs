@@ -427,6 +427,7 @@ mod tests {
             last_edited_time: at(2),
             observed_at: at(2),
             view: View::Page,
+            seen_by: None,
             missing_since: None,
             unfound_since: None,
             url: None,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     model::{
-        entry::{CachedPage, Change, Claim, Entry},
+        entry::{CachedPage, Change, Claim, Door, Entry},
         id::{DataSourceId, PageId},
         key::{Candidate, Key, Origin},
     },
@@ -104,6 +104,8 @@ pub struct Backing {
 pub struct Proof {
     /// The instant before the request that showed it; for queries already set back by the lag of the index.
     pub observed_at: DateTime<Utc>,
+    /// Which door brought that sighting, where it is known.
+    pub seen_by: Option<Door>,
     /// Since when Notion has answered 404 for it, if it does.
     pub missing_since: Option<DateTime<Utc>>,
 }

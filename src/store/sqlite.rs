@@ -3,6 +3,7 @@
 mod events;
 mod held;
 mod open;
+mod refreshes;
 mod rows;
 mod skips;
 mod sources;

@@ -21,7 +21,7 @@ use suppressd::{
     cache::{Applied, Cache, CacheSettings},
     clock::Clock,
     derive::{Rules, mapping::Names, winner::HardStatuses},
-    lookup::{Lookup, LookupSettings, Question},
+    lookup::{Lookup, LookupSettings, Question, Terms},
     metrics::Metrics,
     model::{
         entry::{CachedPage, Cause, Door},
@@ -359,7 +359,7 @@ impl World {
         let Process { store, clock, .. } = self.process.clone();
         let settings = LookupSettings { max_age: TTL, rules: Rules::default(), tables: Vec::new() };
         let lookup = Lookup::new(store, clock, settings);
-        let answers = lookup.answer(vec![Question::Text(key.to_owned())], None).await.unwrap();
+        let answers = lookup.answer(vec![Question::Text(key.to_owned())], Terms::default()).await.unwrap();
         answers.into_iter().next().unwrap().unwrap()
     }
 }

@@ -7,7 +7,7 @@ use suppressd::{
     clock::Clock,
     config::{Config, Flags},
     derive::{Rules, winner::HardStatuses},
-    lookup::{Lookup, LookupSettings, Question},
+    lookup::{Lookup, LookupSettings, Question, Terms},
     model::{
         entry::{Cause, Door, Standing},
         event::Subject,
@@ -131,7 +131,7 @@ impl World {
     async fn ask_with(&self, tables: &[TableId], key: &str, at: DateTime<Utc>) -> Verdict {
         let settings = LookupSettings { max_age: TTL, rules: Rules::default(), tables: tables.to_vec() };
         let lookup = Lookup::new(self.store.clone(), Clock::following_tokio(at), settings);
-        lookup.answer(vec![Question::Text(key.to_owned())], None).await.unwrap().remove(0).unwrap()
+        lookup.answer(vec![Question::Text(key.to_owned())], Terms::default()).await.unwrap().remove(0).unwrap()
     }
 
     /// Checks an answer, with a part of its reason, and up to when it is proven.
@@ -275,8 +275,12 @@ async fn a_lookup_goes_by_the_tables_that_the_settings_name_and_needs_none() {
         };
         let config = Config::read(&Flags::new(), &environment).unwrap();
         let lookup = app::lookup(&config, &Clock::following_tokio(start())).unwrap();
-        let asked =
-            lookup.answer(vec![Question::Text("nobody.com".to_owned())], None).await.unwrap().remove(0).unwrap();
+        let asked = lookup
+            .answer(vec![Question::Text("nobody.com".to_owned())], Terms::default())
+            .await
+            .unwrap()
+            .remove(0)
+            .unwrap();
         assert_eq!(asked.verdict, answer, "{table:?}: {asked:?}");
     }
 }

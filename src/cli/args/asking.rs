@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::{cli::times, model::verdict::Company};
+use crate::{duration, model::verdict::Company};
 
 /// Asks whether a company may be pushed: exit status 0 suppressed, 1 clear, 3 stale, 2 error.
 ///
@@ -34,7 +34,7 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub company: CompanyArgs,
     /// Answer stale where the proof is older than this (90s, 15m, 24h, 7d) [default: the setting `max_age_hours`].
-    #[arg(long, value_name = "DURATION", value_parser = times::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub max_age: Option<Duration>,
     /// Answer with one object of JSON a question.
     #[arg(long)]

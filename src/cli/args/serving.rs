@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::{
-    cli::times,
     config::{Flags, settings},
+    duration,
 };
 
 /// Receives webhooks, keeps the cache, answers lookups; until it is told to stop.
@@ -109,7 +109,7 @@ Examples:
   suppressd demo --for 1m --pages 500 --seed 7 --json")]
 pub struct DemoArgs {
     /// How long it runs (20s, 5m).
-    #[arg(long = "for", value_name = "DURATION", default_value = "20s", value_parser = times::duration)]
+    #[arg(long = "for", value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
     pub duration: Duration,
     /// How many companies the workspace holds in the beginning.
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]

@@ -9,13 +9,16 @@ use crate::{
     model::{entry::STATUS_UNKNOWN, id::PageId},
     store::{
         Backing, Held, Proof,
-        sqlite::time::{from_isoformat, from_micros},
+        sqlite::{
+            rows,
+            time::{from_isoformat, from_micros},
+        },
     },
 };
 
 pub(crate) const HELD: &str = "\
     SELECT row.notion_page_id, row.status, row.company_name, row.cached_at, row.expires_at, row.metadata, \
-      page.observed_at, page.missing_since \
+      page.observed_at, page.missing_since, page.seen_by \
     FROM suppression_cache AS row LEFT JOIN suppressd_pages AS page ON page.page_id = row.notion_page_id \
     WHERE row.canonical_key = ?1";
 
@@ -57,11 +60,12 @@ fn backing(row: &Row<'_>) -> rusqlite::Result<Option<Backing>> {
     let Ok(source) = metadata.source.parse() else { return Ok(None) };
     let observed_at = row.get::<_, Option<i64>>(6)?.map(from_micros);
     let missing_since = row.get::<_, Option<i64>>(7)?.map(from_micros);
+    let seen_by = rows::door(row, 8)?;
     Ok(Some(Backing {
         source,
         synced_from: metadata.synced_from,
         page_url: metadata.page_url,
         cached_at,
-        proof: observed_at.map(|observed_at| Proof { observed_at, missing_since }),
+        proof: observed_at.map(|observed_at| Proof { observed_at, seen_by, missing_since }),
     }))
 }

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
     (1, "inbox_and_cache", include_str!("migrations/0001_inbox_and_cache.sql")),
     (2, "sweeps", include_str!("migrations/0002_sweeps.sql")),
     (3, "skipped_events", include_str!("migrations/0003_skipped_events.sql")),
+    (4, "lookups", include_str!("migrations/0004_lookups.sql")),
 ];
 
 /// How long a statement waits for somebody else's lock; the pipeline may be writing into the same file.

@@ -27,7 +27,7 @@ use crate::{
 macro_rules! page_columns {
     () => {
         "page.page_id, page.source, page.standing, page.last_edited_time, page.observed_at, page.view, \
-         page.missing_since, page.unfound_since, page.url, page.mapped"
+         page.seen_by, page.missing_since, page.unfound_since, page.url, page.mapped"
     };
 }
 
@@ -42,7 +42,7 @@ impl CacheRows for SqliteRows<'_> {
     fn put_page(&mut self, page: &CachedPage) -> Result<(), StoreError> {
         self.execute(
             "INSERT OR REPLACE INTO suppressd_pages (page_id, source, standing, last_edited_time, observed_at, view, \
-             missing_since, unfound_since, url, mapped) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             seen_by, missing_since, unfound_since, url, mapped) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             params![
                 page.id.to_string(),
                 page.source.to_string(),
@@ -50,6 +50,7 @@ impl CacheRows for SqliteRows<'_> {
                 micros(page.last_edited_time),
                 micros(page.observed_at),
                 view_name(page.view),
+                page.seen_by.map(Door::name),
                 page.missing_since.map(micros),
                 page.unfound_since.map(micros),
                 page.url,
@@ -272,11 +273,17 @@ pub(crate) fn page(row: &Row<'_>, first: usize) -> rusqlite::Result<CachedPage> 
         last_edited_time: from_micros(row.get(first + 3)?),
         observed_at: from_micros(row.get(first + 4)?),
         view: parsed(row, first + 5, "view", view_from_name)?,
-        missing_since: row.get::<_, Option<i64>>(first + 6)?.map(from_micros),
-        unfound_since: row.get::<_, Option<i64>>(first + 7)?.map(from_micros),
-        url: row.get(first + 8)?,
-        values: parsed(row, first + 9, "set of values", |text| serde_json::from_str(text).ok())?,
+        seen_by: door(row, first + 6)?,
+        missing_since: row.get::<_, Option<i64>>(first + 7)?.map(from_micros),
+        unfound_since: row.get::<_, Option<i64>>(first + 8)?.map(from_micros),
+        url: row.get(first + 9)?,
+        values: parsed(row, first + 10, "set of values", |text| serde_json::from_str(text).ok())?,
     })
+}
+
+/// Reads the name of a door, where one is.
+pub(crate) fn door(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Door>> {
+    Ok(row.get_ref(column)?.as_str_or_null()?.and_then(Door::from_name))
 }
 
 fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<Key> {
