@@ -1,5 +1,6 @@
 //! Wiring: the only place that picks adapters and joins parts.
 
+pub mod asking;
 pub mod demo;
 pub mod housekeeping;
 pub mod reconcile;
@@ -32,7 +33,7 @@ use crate::{
         recorded::RecordedError,
         signature::{InvalidToken, VerificationToken},
     },
-    sources::SourceSettings,
+    sources::{SourceSettings, Sources},
     store::{StoreError, sqlite::SqliteStore},
     worker::{WorkerSettings, planner::QUERY_MIN},
 };
@@ -165,6 +166,28 @@ fn clients(config: &Config, sources: &[SourceAccess], clock: &Clock, metrics: &M
         }
     }
     Ok(made)
+}
+
+/// What a command needs to ask Notion, with all that earlier runs have learnt.
+struct Asking {
+    sources: Sources<Client>,
+    cache: Cache,
+    budgets: Vec<Budget>,
+    metrics: Metrics,
+}
+
+impl Asking {
+    async fn prepare(config: &Config, store: &SqliteStore, clock: &Clock) -> Result<Self, AppError> {
+        let metrics = Metrics::default();
+        let Clients { sources, budgets } = clients(config, &config.notion()?, clock, &metrics)?;
+        housekeeping::restore_budgets(store, &budgets).await?;
+        let sources = Sources::new(sources);
+        sources.recall(store).await?;
+        let cache = cache(config)?;
+        // All of them, before anything is derived: of a source that nobody knows every status is soft.
+        sources.resolved().iter().for_each(|table| cache.learn(table.data_source, table.hard.clone()));
+        Ok(Self { sources, cache, budgets, metrics })
+    }
 }
 
 fn source_settings(source: &SourceConfig) -> SourceSettings {

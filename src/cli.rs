@@ -61,7 +61,7 @@ fn print(config: &Config) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::Success)
 }
 
-fn block_on(command: impl Future<Output = anyhow::Result<ExitStatus>>) -> anyhow::Result<ExitStatus> {
+fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("tokio cannot start")?;
     let done = runtime.block_on(command);
     runtime.shutdown_timeout(LAST_MOMENT);

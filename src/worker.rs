@@ -12,6 +12,7 @@ mod looks;
 pub mod planner;
 mod prepare;
 pub mod queue;
+mod refresh;
 pub mod retry;
 pub mod sample;
 

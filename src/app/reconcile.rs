@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     app::{
-        AppError, Clients, cache, clients, housekeeping,
+        AppError, Asking, housekeeping,
         rights::{self, Turn},
         store,
         sweeping::{CarriedOut, Job, Sweeping},
@@ -15,10 +15,8 @@ use crate::{
     config::Config,
     lifecycle::Lifecycle,
     lookup::sweeps::OPEN_MAX,
-    metrics::Metrics,
     model::sweep::{SweepId, SweepOrder, SweepProgress, SweepReport, SweepState},
     notion::{budget::Budget, client::Client},
-    sources::Sources,
     store::{Store as _, StoredSweep, sqlite::SqliteStore},
     sweep::{SweepSettings, Sweeper},
 };
@@ -144,14 +142,7 @@ struct Run {
 
 impl Run {
     async fn prepare(config: &Config, store: &SqliteStore, clock: &Clock) -> Result<Self, AppError> {
-        let metrics = Metrics::default();
-        let Clients { sources, budgets } = clients(config, &config.notion()?, clock, &metrics)?;
-        housekeeping::restore_budgets(store, &budgets).await?;
-        let sources = Sources::new(sources);
-        sources.recall(store).await?;
-        let cache = cache(config)?;
-        // All of them, before anything is derived: of a source that nobody knows every status is soft.
-        sources.resolved().iter().for_each(|table| cache.learn(table.data_source, table.hard.clone()));
+        let Asking { sources, cache, budgets, metrics } = Asking::prepare(config, store, clock).await?;
         let settings = SweepSettings { windows: config.sweep.windows };
         let sweeper = Sweeper::new(store.clone(), sources, cache, (clock.clone(), metrics), settings);
         let now = clock.now();

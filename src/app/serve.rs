@@ -132,7 +132,7 @@ fn spawn_work<N: Notion>(
         let Some(right) = stop.run_until_cancelled(right_to_work(&store, &health)).await else { return };
         let right = Arc::new((right, serves));
         has_right.send_replace(Some(Arc::clone(&right)));
-        worker.run(stop, health).await;
+        tokio::join!(worker.clone().run(stop.clone(), health), worker.refresh(stop));
         drop(has_right);
         drop(right);
     });

@@ -4,27 +4,33 @@ use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::{
+    app,
     cli::{
         ExitStatus,
         args::asking::CheckArgs,
-        database,
+        block_on, database,
         failure::{self, NextStep},
         output::{BAD, GOOD, Output, WARNING, plain},
         times::instant,
     },
     clock::Clock,
     config::Config,
-    lookup::{LookupError, Question},
+    lookup::{LookupError, Question, Terms},
     model::verdict::{Answer, Company, Verdict},
 };
 
 /// Answers every question, and exits as `grep` does: an error beats «suppressed», which beats «stale» and «clear».
 pub(super) fn run(args: &CheckArgs, config: &Config) -> anyhow::Result<ExitStatus> {
     let clock = Clock::system();
-    let lookup = database::lookup(config, &clock)?;
     let (names, questions) = questions(args);
     let max_age = args.max_age.map(|age| TimeDelta::from_std(age).unwrap_or(TimeDelta::MAX));
-    let answers = lookup.answer_blocking(&questions, max_age)?;
+    database::is_there(&config.db_path)?;
+    let answers = if max_age.is_some() && !args.wait.is_zero() {
+        let terms = Terms { max_age, wait: args.wait };
+        block_on(async { Ok(app::asking::answer(config, questions, terms, &clock).await?) })?
+    } else {
+        app::lookup(config, &clock)?.answer_blocking(&questions, max_age)?
+    };
 
     let mut output = Output::stdout();
     for (name, answer) in names.iter().zip(&answers) {
@@ -105,7 +111,8 @@ fn tell<W: std::io::Write>(
         }
     }
     if let Some(proven) = verdict.fresh_as_of {
-        output.line(format_args!("  proven  {}", instant(proven, now)))?;
+        let by = verdict.rests_on.map(|by| format!(" by {}", by.name())).unwrap_or_default();
+        output.line(format_args!("  proven  {}{by}", instant(proven, now)))?;
     }
     Ok(())
 }

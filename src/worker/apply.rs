@@ -40,15 +40,20 @@ pub struct Looked {
 impl<S: Store, N: Notion> Worker<S, N> {
     /// Looks at one page and applies what it shows.
     pub(super) async fn look_at_page(&self, page: PageId, look: Look) -> Result<Looked, AskError> {
-        let known_in = self.store().read(move |rows| Ok(rows.page(page)?.map(|known| known.source))).await?;
-        let asked_at = self.clock.now();
-        let seen = match self.sources.page(page, known_in, asked_at, Priority::Webhook).await {
-            Ok(snapshot) => Seen::Shown(Box::new(self.sources.sighting(&snapshot, known_in)?)),
-            Err(AskError::Notion(NotionError::NotFound)) => Seen::NotFound(Absence { page, observed_at: asked_at }),
-            Err(error) => return Err(error),
-        };
+        let seen = self.see(page).await?;
         let worker = self.clone();
         Ok(self.store().write(move |rows| worker.apply(rows, &seen, look)).await?)
+    }
+
+    /// Asks for a page, and says what that showed.
+    pub(super) async fn see(&self, page: PageId) -> Result<Seen, AskError> {
+        let known_in = self.store().read(move |rows| Ok(rows.page(page)?.map(|known| known.source))).await?;
+        let asked_at = self.clock.now();
+        match self.sources.page(page, known_in, asked_at, Priority::Webhook).await {
+            Ok(snapshot) => Ok(Seen::Shown(Box::new(self.sources.sighting(&snapshot, known_in)?))),
+            Err(AskError::Notion(NotionError::NotFound)) => Ok(Seen::NotFound(Absence { page, observed_at: asked_at })),
+            Err(error) => Err(error),
+        }
     }
 
     /// Applies what was seen and settles the events that asked for it, in one transaction.

@@ -9,14 +9,14 @@ use crate::{duration, model::verdict::Company};
 /// Asks whether a company may be pushed: exit status 0 suppressed, 1 clear, 3 stale, 2 error.
 ///
 /// Every VALUE is asked by itself; the options together describe one company, which is asked as well. A company is
-/// suppressed if the CRM holds any of its keys. The answer comes from the local cache alone, also while `serve` runs,
-/// and Notion is not asked. `stale` means that what is known is too old to say that it is clear: do not push, and see
+/// suppressed if the CRM holds any of its keys. The answer comes from the local cache, also while `serve` runs; Notion
+/// is asked only where --max-age wants a younger proof of a row than the cache has. `stale` means that what is known is too old to say that it is clear: do not push, and see
 /// `suppressd status`. Of several answers the exit status tells error before suppressed, stale and clear.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   suppressd check https://www.acme.ai/about
-  suppressd check domain:acme.ai --max-age 24h
+  suppressd check domain:acme.ai --max-age 15m --wait 5s
   suppressd check --name 'Acme Ltd' --location London --companies-house 01234567 --json
   answer=0; suppressd check acme.ai || answer=$?; [ $answer = 1 ] && echo push
 
@@ -26,16 +26,23 @@ With --json each answer is an object with:
   reason       why, in one sentence
   matched      the row that a key met, or null: key, strength (strong, weak), firmness (hard, soft),
                status, company_name, page, page_url, synced_from, expires_at
-  fresh_as_of  up to when the answer is proven, or null
+  possible     companies of a similar name where no key met a row: company_name, status, firmness, page,
+               page_url, score (0 to 1); never a verdict by themselves
+  fresh_as_of  up to when the answer is proven, or null; age_seconds: how long ago that is
+  rests_on     what proved it: webhook, sweep, replay or lookup
   candidates   the keys that were looked up: key, origin
   error        why there is no answer, or null; then only `asked` stands beside it")]
 pub struct CheckArgs {
     /// The company.
     #[command(flatten)]
     pub company: CompanyArgs,
-    /// Answer stale where the proof is older than this (90s, 15m, 24h, 7d) [default: the setting `max_age_hours`].
+    /// Have the page fetched where the proof is older than this (90s, 15m, 24h, 7d), and answer stale where that cannot
+    /// be done [default: the setting `max_age_hours`, from the cache alone].
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub max_age: Option<Duration>,
+    /// Wait this long for a page that is fetched because of --max-age; 0s: ask the cache alone.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "10s", requires = "max_age")]
+    pub wait: Duration,
     /// Answer with one object of JSON a question.
     #[arg(long)]
     pub json: bool,
