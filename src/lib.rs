@@ -14,6 +14,7 @@ mod files;
 pub mod http;
 pub mod inbox;
 pub mod intake;
+pub mod library;
 pub mod lifecycle;
 pub mod lookup;
 pub mod metrics;

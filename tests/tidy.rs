@@ -30,7 +30,7 @@ const HOUSE: &[Layer] = &[
     Layer { modules: &["intake", "worker", "sweep", "lookup"], may_import: Reach::LayersBelow },
     Layer { modules: &["http", "simulator"], may_import: Reach::LayersBelow },
     Layer { modules: &["app"], may_import: Reach::LayersBelow },
-    Layer { modules: &["cli"], may_import: Reach::LayersBelow },
+    Layer { modules: &["cli", "library"], may_import: Reach::LayersBelow },
 ];
 
 /// Files that only declare modules and start the program.

@@ -18,6 +18,7 @@ mod process;
 mod program;
 mod receiver;
 mod reconcile;
+mod refresh;
 mod relevance;
 mod replay;
 mod restart;

@@ -1,0 +1,215 @@
+//! suppressd within another program: ask a cache, and sweep, without a process beside it.
+//!
+//! What is asked here gives the very verdict that HTTP, MCP and the command line give. A cache that `suppressd serve`
+//! keeps fresh can be asked at the same time: the file is shared.
+//!
+//! Settings are those of the program, by the names of its environment variables (`suppressd config print --help` lists
+//! them); see [`Settings`].
+//!
+//! # Sweep a CRM into a cache
+//!
+//! ```
+//! use suppressd::{library::{self, Settings}, simulator::{Simulator, draft::company}};
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("cache.db");
+//! // A Notion workspace inside this program; with a real one, leave out `NOTION_BASE_URL`.
+//! let notion = Simulator::start(Default::default()).await?;
+//! notion.workspace().create(company("Acme Robotics").website("acme.ai").status("Passed"));
+//!
+//! let settings = Settings::of([
+//!     ("SUPPRESSD_DB_PATH", path.display().to_string()),
+//!     ("NOTION_BASE_URL", notion.base_url()),
+//!     ("NOTION_API_KEY", notion.token().to_owned()),
+//!     ("NOTION_DATABASE_ID", notion.workspace().database().to_string()),
+//! ])?;
+//! let report = library::sweep(&settings, Default::default()).await?;
+//! assert_eq!((report.outcome.name(), report.counts.entries_synced), ("complete", 1));
+//! # Ok(()) }
+//! ```
+//!
+//! # Open a cache and check
+//!
+//! ```
+//! # use suppressd::{library::{self, Settings}, simulator::{Simulator, draft::company}};
+//! use suppressd::{library::SuppressionCache, model::verdict::{Answer, Firmness}};
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("cache.db");
+//! # let notion = Simulator::start(Default::default()).await?;
+//! # notion.workspace().create(company("Acme Robotics").website("acme.ai").status("Passed"));
+//! # let settings = Settings::of([
+//! #     ("SUPPRESSD_DB_PATH", path.display().to_string()),
+//! #     ("NOTION_BASE_URL", notion.base_url()),
+//! #     ("NOTION_API_KEY", notion.token().to_owned()),
+//! #     ("NOTION_DATABASE_ID", notion.workspace().database().to_string()),
+//! # ])?;
+//! # library::sweep(&settings, Default::default()).await?;
+//! let cache = SuppressionCache::open(&path)?;
+//! let verdict = cache.check("https://www.acme.ai/about")?;
+//! assert_eq!(verdict.verdict, Answer::Suppressed);
+//! assert_eq!(verdict.matched.map(|matched| matched.firmness), Some(Firmness::Hard));
+//! assert_eq!(cache.check("domain:nobody.example")?.verdict, Answer::Clear);
+//! # Ok(()) }
+//! ```
+//!
+//! # Check a company
+//!
+//! ```
+//! # use suppressd::{library::{self, Settings}, simulator::{Simulator, draft::company}};
+//! use suppressd::{library::SuppressionCache, model::verdict::{Answer, Company}};
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("cache.db");
+//! # let notion = Simulator::start(Default::default()).await?;
+//! # notion.workspace().create(company("Acme Robotics").website("acme.ai").status("Passed"));
+//! # let settings = Settings::of([
+//! #     ("SUPPRESSD_DB_PATH", path.display().to_string()),
+//! #     ("NOTION_BASE_URL", notion.base_url()),
+//! #     ("NOTION_API_KEY", notion.token().to_owned()),
+//! #     ("NOTION_DATABASE_ID", notion.workspace().database().to_string()),
+//! # ])?;
+//! # library::sweep(&settings, Default::default()).await?;
+//! let cache = SuppressionCache::open(&path)?;
+//! let found = Company { website: Some("https://app.acme.ai".to_owned()), ..Company::default() };
+//! assert_eq!(cache.check_company(&found)?.verdict, Answer::Suppressed);
+//! # Ok(()) }
+//! ```
+
+use std::{collections::BTreeMap, path::Path};
+
+use crate::{
+    app::{
+        self, AppError, asking,
+        reconcile::{self, Reconciled},
+    },
+    clock::Clock,
+    config::{self, Config, Flags, Problems},
+    lifecycle::Lifecycle,
+    lookup::{Lookup, LookupError, Question, Terms},
+    model::{
+        sweep::{AskedBy, SweepOrder, SweepReport},
+        verdict::{Company, Verdict},
+    },
+    store::{StoreError, sqlite::SqliteStore},
+};
+
+/// Why something has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings are not what they should be; says all that is wrong.
+    #[error(transparent)]
+    Settings(#[from] Problems),
+    /// The cache cannot be used, or Notion cannot be asked.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// The question names nothing that a key could be made of, or the database does not answer.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::App(error.into())
+    }
+}
+
+/// Every setting of the program, checked.
+#[derive(Debug, Clone)]
+pub struct Settings(Config);
+
+impl Settings {
+    /// Reads settings by the names of their environment variables; the environment itself is not looked at. A settings
+    /// file is named by `SUPPRESSD_CONFIG`.
+    pub fn of<N: Into<String>, V: Into<String>>(settings: impl IntoIterator<Item = (N, V)>) -> Result<Self, Error> {
+        let given: BTreeMap<String, String> =
+            settings.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Ok(Self(Config::read(&Flags::new(), &|name: &str| given.get(name).cloned())?))
+    }
+
+    /// Reads the settings as the program does: from the environment, and the settings file that it names.
+    pub fn from_environment() -> Result<Self, Error> {
+        Ok(Self(Config::read(&Flags::new(), &config::environment)?))
+    }
+}
+
+/// A cache to ask. Cheap to clone; clones share the open file.
+#[derive(Debug, Clone)]
+pub struct SuppressionCache {
+    lookup: Lookup<SqliteStore>,
+    config: Config,
+    clock: Clock,
+}
+
+impl SuppressionCache {
+    /// Opens the cache in a file that is there, with the settings that ship.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::with(&Settings::of([("SUPPRESSD_DB_PATH", path.as_ref().display().to_string())])?)
+    }
+
+    /// Opens the cache that the settings name; it must be there.
+    pub fn with(settings: &Settings) -> Result<Self, Error> {
+        let clock = Clock::system();
+        Ok(Self { lookup: app::lookup(&settings.0, &clock)?, config: settings.0.clone(), clock })
+    }
+
+    /// Says whether the company may be pushed that a key, a web address or a domain names. Blocks on the disk.
+    pub fn check(&self, text: &str) -> Result<Verdict, Error> {
+        self.only_answer(Question::Text(text.to_owned()))
+    }
+
+    /// Says whether a company may be pushed of which some things are known. Blocks on the disk.
+    pub fn check_company(&self, company: &Company) -> Result<Verdict, Error> {
+        self.only_answer(Question::Company(Box::new(company.clone())))
+    }
+
+    /// Answers many questions from one view of the cache, in their order: a question that gives no key has its own
+    /// error. Blocks on the disk.
+    pub fn check_all(&self, questions: &[Question]) -> Result<Vec<Result<Verdict, LookupError>>, Error> {
+        Ok(self.lookup.answer_blocking(questions, None)?)
+    }
+
+    /// As [`SuppressionCache::check_all`], but on other terms: with a younger proof, for which Notion is asked.
+    pub async fn check_on(
+        &self,
+        questions: Vec<Question>,
+        terms: Terms,
+    ) -> Result<Vec<Result<Verdict, LookupError>>, Error> {
+        Ok(asking::answer(&self.config, questions, terms, &self.clock).await?)
+    }
+
+    fn only_answer(&self, question: Question) -> Result<Verdict, Error> {
+        let answer = self.lookup.answer_blocking(&[question], None)?.pop();
+        Ok(answer.unwrap_or_else(|| Err(LookupError::Unanswerable("nothing was asked".to_owned())))?)
+    }
+}
+
+/// What is wished of a sweep. The default is nothing special.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepWish {
+    /// Only say what it would change.
+    pub dry_run: bool,
+    /// How many days the rows that it confirms are to count, where that is not what the settings say.
+    pub ttl_days: Option<u32>,
+    /// Take many pages that answer 404 at once for gone, where that would be taken for a fault.
+    pub accept_missing: bool,
+}
+
+/// Reads the whole CRM once, and makes the cache right; makes the file where there is none.
+///
+/// While a `serve` runs on the database, that does the work. The report says what came of it, also where the sweep was
+/// not complete: look at its `outcome`.
+pub async fn sweep(settings: &Settings, wish: SweepWish) -> Result<SweepReport, Error> {
+    let SweepWish { dry_run, ttl_days, accept_missing } = wish;
+    let order = SweepOrder { asked_by: AskedBy::Command, dry_run, ttl_days, accept_missing };
+    loop {
+        // Nobody stops this lifecycle.
+        let swept = reconcile::run(&settings.0, order, &Lifecycle::default(), &Clock::system(), |_| ()).await?;
+        if let Reconciled::Ended(report) = swept {
+            return Ok(*report);
+        }
+    }
+}
