@@ -156,15 +156,18 @@ impl<N: Notion> Sources<N> {
 
     /// Asks for one page of results of a source that is known, with its token.
     pub async fn query(&self, query: &Query, now: DateTime<Utc>, priority: Priority) -> Result<QueryPage, AskError> {
-        let asked = |source: &&Source<N>| source.resolved().is_some_and(|table| table.data_source == query.data_source);
-        let source = self.all.iter().find(asked).ok_or(AskError::Unresolved)?;
+        let source = self.source(query.data_source).ok_or(AskError::Unresolved)?;
         source.gate.guard(now, source.notion.query(query, priority)).await
     }
 
     /// Returns the client that asks about a source that is known.
     pub fn notion(&self, data_source: DataSourceId) -> Option<N> {
-        let asked = |source: &&Source<N>| source.resolved().is_some_and(|table| table.data_source == data_source);
-        self.all.iter().find(asked).map(|source| source.notion.clone())
+        self.source(data_source).map(|source| source.notion.clone())
+    }
+
+    /// Returns the source that is known to be this data source.
+    fn source(&self, data_source: DataSourceId) -> Option<&Source<N>> {
+        self.all.iter().find(|source| source.resolved().is_some_and(|table| table.data_source == data_source))
     }
 
     /// Returns the source of this id; the first one where none is named or known.

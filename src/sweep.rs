@@ -16,7 +16,7 @@ mod windows;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -229,10 +229,4 @@ fn overall(sources: &[SourceReport]) -> SweepState {
         () if all(SweepState::Complete) => SweepState::Complete,
         () => SweepState::Partial,
     }
-}
-
-/// Returns the instant up to which a sweep that began at `started_at` proves what it saw: the index of queries may
-/// trail the live pages by this much.
-fn proven_until(started_at: DateTime<Utc>, index_lag: TimeDelta) -> DateTime<Utc> {
-    started_at.checked_sub_signed(index_lag).unwrap_or(started_at)
 }

@@ -11,6 +11,7 @@ use crate::{
         rights::{self, Turn},
         store, worker_settings,
     },
+    causes::told,
     clock::Clock,
     config::Config,
     inbox::Inbox,
@@ -25,6 +26,7 @@ pub type Answers = Vec<Result<Verdict, LookupError>>;
 
 const NO_NOTION: &str = "its page was not fetched, because the settings do not say how to ask Notion: `suppressd config \
                          print --help` lists them";
+const UNWRITABLE: &str = "its page was not fetched, because what it shows cannot be written";
 const BUSY: &str = "its page was not fetched, because another suppressd command works on the database";
 
 /// Answers questions from the database of `config`. Where `terms` leave time for it, a page whose proof is too old is
@@ -40,7 +42,10 @@ pub async fn answer(
         return Ok(known);
     }
     let until = Instant::now() + terms.wait;
-    let store = store(config, clock)?;
+    let store = match store(config, clock) {
+        Ok(store) => store,
+        Err(error) => return Ok(because(known, &format!("{UNWRITABLE}: {}", told(&error)))),
+    };
     loop {
         let left = Terms { wait: until - Instant::now(), ..terms };
         match rights::turn(&store)? {

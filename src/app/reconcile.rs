@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::{
     app::{
         AppError, Asking, housekeeping,
@@ -88,8 +86,7 @@ pub async fn run(
                     None => None,
                 };
                 // Its process may have died over it.
-                let stands = |sweep: &StoredSweep| !sweep.state.is_over() || sweep.report.is_some();
-                if !sweep.as_ref().is_some_and(stands) {
+                if sweep.as_ref().is_none_or(StoredSweep::died) {
                     asked = Some(ask(&store, order, asked, clock).await?);
                 }
                 if let Some(report) = sweep.as_ref().and_then(|sweep| sweep.report.clone()) {
@@ -116,14 +113,13 @@ async fn ask(
         .write(move |rows| {
             if let Some(id) = asked
                 && let Some(sweep) = rows.sweep(id)?
-                && (!sweep.state.is_over() || sweep.report.is_some())
+                && !sweep.died()
             {
                 return Ok(id);
             }
             // One that waits to begin does as well; one that runs may have read what has changed since.
             let same = |sweep: &StoredSweep| {
-                let same = SweepOrder { asked_by: order.asked_by, ..sweep.order } == order;
-                sweep.state == SweepState::Asked && !order.dry_run && same
+                sweep.state == SweepState::Asked && !order.dry_run && sweep.order.does_the_same_as(&order)
             };
             match rows.open_sweeps(OPEN_MAX)?.into_iter().find(same) {
                 Some(sweep) => Ok(sweep.id),
@@ -159,19 +155,15 @@ impl Run {
         told: &mut impl FnMut(&Standing),
     ) -> Result<CarriedOut, AppError> {
         let store = &self.sweeping.store;
-        let mut kept_at = Instant::now();
         let round = |progress: &SweepProgress| {
             told(&Standing { progress: progress.clone(), by: By::Us });
             Ok(rights::is_served(store)?)
         };
         let keeps = async {
             loop {
-                tokio::time::sleep(ROUND).await;
-                if kept_at.elapsed() >= KEPT_EVERY {
-                    kept_at = Instant::now();
-                    // What is lost here is spent twice at worst.
-                    drop(housekeeping::keep_budgets(store, &self.budgets).await);
-                }
+                tokio::time::sleep(KEPT_EVERY).await;
+                // What is lost here is spent twice at worst.
+                drop(housekeeping::keep_budgets(store, &self.budgets).await);
             }
         };
         let stop = &lifecycle.soft;

@@ -203,8 +203,8 @@ impl<N: Notion> Nightly<N> {
             self.announce(*due_at).await;
         }
         let asked = self.sweeping.store.read(move |rows| rows.next_sweep()).await?;
-        let asked = match asked {
-            Some(asked) => asked,
+        let (id, order) = match asked {
+            Some(asked) => (asked.id, asked.order),
             None if daily.is_none() => return Ok(()),
             None => {
                 let needed = self.sweeping.store.read(move |rows| is_needed(rows, now)).await?;
@@ -214,26 +214,26 @@ impl<N: Notion> Nightly<N> {
                     (false, false) => return Ok(()),
                 };
                 let order = SweepOrder::by(asked_by);
-                let id = self.sweeping.store.write(move |rows| rows.ask_sweep(&order, now)).await?;
-                let Some(asked) = self.sweeping.store.read(move |rows| rows.sweep(id)).await? else { return Ok(()) };
-                asked
+                (self.sweeping.store.write(move |rows| rows.ask_sweep(&order, now)).await?, order)
             }
         };
-        info!(sweep = asked.id.0, asked_by = asked.order.asked_by.name(), "sweep {} begins", asked.id);
-        let carried_out =
-            self.sweeping.carry_out(Job { id: asked.id, order: asked.order, stop }, |_| Ok(false)).await?;
-        if let CarriedOut::Ended(report) = carried_out {
+        info!(sweep = id.0, asked_by = order.asked_by.name(), "sweep {id} begins");
+        if let CarriedOut::Ended(report) = self.sweeping.carry_out(Job { id, order, stop }, |_| Ok(false)).await? {
             info!(
-                sweep = asked.id.0,
+                sweep = id.0,
                 outcome = report.outcome.name(),
                 drift = report.drift.total(),
-                "sweep {} {}: {} pages, {} differences, {} of which no event had told",
-                asked.id,
+                "sweep {id} {}: {} pages, {} differences, {} of which no event had told",
                 report.outcome.name(),
                 report.counts.entries_processed,
                 report.drift.total(),
                 report.drift.untold(),
             );
+            if report.outcome != SweepState::Complete
+                && let Some(error) = report.errors.first()
+            {
+                warn!(sweep = id.0, errors = report.errors_count, "sweep {id} is not complete: {error}");
+            }
         }
         Ok(())
     }
@@ -252,9 +252,11 @@ fn is_needed(rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<bool, StoreError
 }
 
 fn may_be_tried_again(last: &StoredSweep, now: DateTime<Utc>) -> bool {
-    // A sweep that died left no report, and may be made up for at once.
-    let ended_at = last.report.as_ref().map(|report| report.completed_at);
-    last.state == SweepState::Complete || ended_at.is_none_or(|ended| ended > now || now - ended >= TRIED_AGAIN_AFTER)
+    let is_long_ago = |ended: DateTime<Utc>| ended > now || now - ended >= TRIED_AGAIN_AFTER;
+    // A sweep that died may be made up for at once.
+    last.state == SweepState::Complete
+        || last.died()
+        || last.report.as_ref().is_some_and(|report| is_long_ago(report.completed_at))
 }
 
 /// Runs what blocks on the disk elsewhere.

@@ -130,7 +130,7 @@ pub(super) fn note(sweep: &ListedSweep, serves: bool) -> String {
             let far = progress.as_ref().map_or_else(|| "it has just begun".to_owned(), far);
             if serves { far } else { format!("{far}; no `serve` runs: if no `reconcile` does either, it died") }
         }
-        _ if sweep.died() => "its process died".to_owned(),
+        _ if sweep.died => "its process died".to_owned(),
         (.., Some(report)) => match (report.errors.first(), report.errors_count) {
             (None, _) => String::new(),
             (Some(error), 0..=1) => error.clone(),

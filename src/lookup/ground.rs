@@ -112,7 +112,7 @@ impl Ground {
             let met = self.meet(held, &candidate.key);
             let Some(problem) = met.problem else {
                 let reason = suppressed(&met.matched);
-                let verdict = self.answer(Answer::Suppressed, reason, Some(met.matched), met.proof, candidates);
+                let verdict = self.answer((Answer::Suppressed, reason), Some(met.matched), met.proof, candidates);
                 return Ok(Answered { verdict, fetchable: Vec::new() });
             };
             fetchable.extend(met.fetchable.filter(|page| !fetchable.contains(page)));
@@ -120,7 +120,7 @@ impl Ground {
         }
         let verdict = match doubtful {
             Some((met, problem)) => {
-                self.answer(Answer::Stale, problem.to_owned(), Some(met.matched), met.proof, candidates)
+                self.answer((Answer::Stale, problem.to_owned()), Some(met.matched), met.proof, candidates)
             }
             None => self.absent(rows, candidates)?,
         };
@@ -129,8 +129,7 @@ impl Ground {
 
     fn answer(
         &self,
-        verdict: Answer,
-        reason: String,
+        (verdict, reason): (Answer, String),
         matched: Option<Match>,
         proof: Option<Proven>,
         candidates: Vec<Candidate>,
@@ -210,7 +209,7 @@ impl Ground {
         if let Some((prefix, meant)) = misspelt(&candidates) {
             let reason =
                 format!("no row begins with `{prefix}:`, which may be meant for `{}:`: ask with that", meant.name());
-            return Ok(self.answer(Answer::Stale, reason, None, None, candidates));
+            return Ok(self.answer((Answer::Stale, reason), None, None, candidates));
         }
         let by_name = candidates.iter().all(|candidate| candidate.key.prefix() == Prefix::NameLoc);
         let absent = if by_name { ABSENT_BY_NAME } else { ABSENT };
@@ -225,7 +224,7 @@ impl Ground {
             },
         };
         let proof = fresh_as_of.map(|at| Proven { at, by: Some(RestsOn::Sweep) });
-        Ok(self.answer(verdict, reason, None, proof, candidates))
+        Ok(self.answer((verdict, reason), None, proof, candidates))
     }
 
     /// Returns since when events wait, where that is too long: what they tell, the cache does not know.

@@ -72,13 +72,9 @@ pub struct ListedSweep {
     pub progress: Option<SweepProgress>,
     /// What came of it; nothing where its process died.
     pub report: Option<SweepReport>,
-}
-
-impl ListedSweep {
-    /// Returns whether its process died before it could say what came of it.
-    pub const fn died(&self) -> bool {
-        self.outcome.is_over() && self.report.is_none()
-    }
+    /// Whether its process died before it could say what came of it: `outcome` and `report` tell machines.
+    #[serde(skip)]
+    pub died: bool,
 }
 
 /// A sweep with the differences that it found.
@@ -96,6 +92,7 @@ pub struct ListedDrift {
 impl From<StoredSweep> for ListedSweep {
     fn from(sweep: StoredSweep) -> Self {
         Self {
+            died: sweep.died(),
             sweep: sweep.id.0,
             asked_by: sweep.order.asked_by.name(),
             dry_run: sweep.order.dry_run,

@@ -8,7 +8,7 @@ use crate::{
         listing::{ListedDrift, ListedSweep},
     },
     model::sweep::{SweepId, SweepOrder},
-    store::{Rows, Store, StoreError, StoredSweep},
+    store::{Rows, Store, StoreError},
 };
 
 /// As many sweeps may wait or run: each of them asks Notion for everything.
@@ -63,7 +63,7 @@ impl<S: Store> Lookup<S> {
 fn ask(rows: &mut dyn Rows, order: &SweepOrder, now: DateTime<Utc>) -> Result<Asked, StoreError> {
     let open = rows.open_sweeps(OPEN_MAX)?;
     let is_full = open.len() >= OPEN_MAX as usize;
-    let mut same = open.into_iter().filter(|sweep| !order.dry_run && does_the_same(sweep, order));
+    let mut same = open.into_iter().filter(|sweep| !order.dry_run && sweep.order.does_the_same_as(order));
     if let Some(sweep) = same.next() {
         return Ok(Asked::Already(sweep.into()));
     }
@@ -77,9 +77,4 @@ fn ask(rows: &mut dyn Rows, order: &SweepOrder, now: DateTime<Utc>) -> Result<As
         column: "sweep",
         row: id.to_string(),
     })
-}
-
-/// Compares two orders, whoever gave them.
-fn does_the_same(sweep: &StoredSweep, order: &SweepOrder) -> bool {
-    SweepOrder { asked_by: order.asked_by, ..sweep.order } == *order
 }

@@ -39,6 +39,11 @@ impl SweepOrder {
     pub const fn by(asked_by: AskedBy) -> Self {
         Self { asked_by, dry_run: false, ttl_days: None, accept_missing: false }
     }
+
+    /// Returns whether both want the same done, whoever gave them.
+    pub fn does_the_same_as(&self, other: &Self) -> bool {
+        Self { asked_by: other.asked_by, ..*self } == *other
+    }
 }
 
 /// Who wants a sweep.

@@ -119,6 +119,13 @@ pub struct StoredSweep {
     pub report: Option<SweepReport>,
 }
 
+impl StoredSweep {
+    /// Returns whether its process died before it could say what came of it.
+    pub const fn died(&self) -> bool {
+        self.state.is_over() && self.report.is_none()
+    }
+}
+
 /// A row of a source that the cache knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListedPage {

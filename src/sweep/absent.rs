@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     cache::Applied,
-    model::id::PageId,
+    model::{id::PageId, key::Strength},
     notion::Notion,
     store::{ListedPage, Store},
     sweep::{
@@ -94,7 +94,7 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         }
     }
 
-    async fn strength(&self, page: PageId) -> Result<Option<crate::model::key::Strength>, Trouble> {
+    async fn strength(&self, page: PageId) -> Result<Option<Strength>, Trouble> {
         let cache = self.sweeper.cache.clone();
         Ok(self.sweeper.store.read(move |rows| cache.strength(rows, page)).await?)
     }

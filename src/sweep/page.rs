@@ -8,7 +8,7 @@ use crate::{
     model::{
         entry::{Change, Standing},
         event::Subject,
-        id::PageId,
+        id::{DataSourceId, PageId},
         page::Snapshot,
         sighting::{Absence, Sighting},
         sweep::{Drift, Told},
@@ -17,8 +17,7 @@ use crate::{
     sources::{error::AskError, filter},
     store::{Rows, Store, StoreError},
     sweep::{
-        drift,
-        patience::Patience,
+        Sweeper, drift,
         source::{Ground, SourceSweep, Trouble, is_of_the_page},
     },
 };
@@ -95,20 +94,9 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         let known_in = self.sweeper.store.read(move |rows| Ok(rows.page(page)?.map(|known| known.source))).await?;
         let asked_in = known_in.or(Some(ground.table.data_source));
         let asked_at = self.sweeper.clock.now();
-        let mut patience = Patience::default();
-        let answer = loop {
-            let now = self.sweeper.clock.now();
-            match self.answer(self.sweeper.sources.page(page, asked_in, now, Priority::Sweep)).await? {
-                Ok(snapshot) => break Ok(snapshot),
-                Err(error) => {
-                    if let Err(trouble) = self.bear(&mut patience, error).await {
-                        break Err(trouble);
-                    }
-                }
-            }
-        };
-        match answer {
-            Ok(snapshot) => self.show(ground, &snapshot).await.map(|()| Asked::Shown),
+        let Sweeper { sources, clock, .. } = &self.sweeper;
+        match self.persist(|| sources.page(page, asked_in, clock.now(), Priority::Sweep)).await {
+            Ok(snapshot) => self.show(ground, &snapshot, known_in).await.map(|()| Asked::Shown),
             Err(Trouble::Asking(AskError::Notion(NotionError::NotFound))) => {
                 let (cache, now) = (self.sweeper.cache.clone(), self.sweeper.clock.now());
                 let absence = Absence { page, observed_at: asked_at };
@@ -123,10 +111,10 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         }
     }
 
-    async fn show(&self, ground: &Ground, snapshot: &Snapshot) -> Result<(), Trouble> {
+    /// Applies what a page that was known in `known_in` shows.
+    async fn show(&self, ground: &Ground, snapshot: &Snapshot, known_in: Option<DataSourceId>) -> Result<(), Trouble> {
         self.tally.fetched(1);
         let page = snapshot.page.id;
-        let known_in = self.sweeper.store.read(move |rows| Ok(rows.page(page)?.map(|known| known.source))).await?;
         let sighting = self.sweeper.sources.sighting(snapshot, known_in)?;
         let unsaid = ground.table.mapping.unsaid(&sighting.values);
         if known_in.is_none() && sighting.standing == Standing::Listed && !unsaid.is_empty() {

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     notion::{Notion, NotionError, Priority},
     sources::{Resolved, error::AskError},
     store::{Store, StoreError},
-    sweep::{Running, Sweeper, patience::Patience, proven_until, tally::Tally, windows::Seams},
+    sweep::{Running, Sweeper, patience::Patience, tally::Tally, windows::Seams},
 };
 
 /// The sweep of one source; shared by the windows that are read side by side.
@@ -154,13 +154,7 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
     async fn begin(&self) -> Result<Ground, Trouble> {
         let Sweeper { store, sources, cache, clock, .. } = &self.sweeper;
         self.tally.doing(&format!("reading the schema of {}", sources.name(self.nth)));
-        let mut patience = Patience::default();
-        let read = loop {
-            match self.answer(sources.read(self.nth, store, clock.now(), Priority::Sweep)).await? {
-                Ok(read) => break read,
-                Err(error) => self.bear(&mut patience, error).await?,
-            }
-        };
+        let read = self.persist(|| sources.read(self.nth, store, clock.now(), Priority::Sweep)).await?;
         read.note.into_iter().for_each(|note| self.tally.note(note));
         cache.learn(read.table.data_source, read.table.hard.clone());
         cache.rederive(store, clock.now()).await?;
@@ -233,6 +227,21 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         self.running.stop.run_until_cancelled(question).await.ok_or(Trouble::Stopped)
     }
 
+    /// Asks one question until it is answered, as long as to ask again is any use.
+    pub(super) async fn persist<T, F>(&self, mut question: impl FnMut() -> F + Send) -> Result<T, Trouble>
+    where
+        T: Send,
+        F: Future<Output = Result<T, AskError>> + Send,
+    {
+        let mut patience = Patience::default();
+        loop {
+            match self.answer(question()).await? {
+                Ok(answer) => return Ok(answer),
+                Err(error) => self.bear(&mut patience, error).await?,
+            }
+        }
+    }
+
     /// Bears a failure by waiting, as long as to ask again is any use.
     pub(super) async fn bear(&self, patience: &mut Patience, error: AskError) -> Result<(), Trouble> {
         let Some(wait) = patience.failed(&error, self.sweeper.clock.now(), fastrand::f64()) else {
@@ -261,6 +270,12 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
     fn whole(&self) -> Result<(), Trouble> {
         if self.missed_out.load(Ordering::Relaxed) > 0 { Err(Trouble::Incomplete) } else { Ok(()) }
     }
+}
+
+/// Returns the instant up to which a sweep that began at `started_at` proves what it saw: the index of queries may
+/// trail the live pages by this much.
+fn proven_until(started_at: DateTime<Utc>, index_lag: TimeDelta) -> DateTime<Utc> {
+    started_at.checked_sub_signed(index_lag).unwrap_or(started_at)
 }
 
 /// Returns whether an error is about one page, so that others can still be had.

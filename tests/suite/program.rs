@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::Value as Json;
+use suppressd::simulator::Simulator;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -95,6 +96,13 @@ impl Program {
         program
     }
 
+    /// The same with what it needs to ask a simulated Notion.
+    pub(crate) fn with_notion(self, simulator: &Simulator) -> Self {
+        self.and("NOTION_API_KEY", simulator.token())
+            .and("NOTION_DATABASE_ID", simulator.workspace().database().to_string())
+            .and("NOTION_BASE_URL", simulator.base_url())
+    }
+
     /// The same with a variable more.
     pub(crate) fn and(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.insert(name.to_owned(), value.into());
@@ -168,6 +176,12 @@ fn keep(from: impl std::io::Read + Send + 'static, into: &Arc<Mutex<String>>) ->
             into.lock().unwrap().push_str(&(line.unwrap() + "\n"));
         }
     })
+}
+
+/// Runs the program to its end while the test's own servers go on.
+pub(crate) async fn run(program: &Program, words: &[&str]) -> Said {
+    let mut command = program.command(words);
+    tokio::task::spawn_blocking(move || command.output().unwrap().into()).await.unwrap()
 }
 
 /// A run that goes on; it is killed where the test forgets it.

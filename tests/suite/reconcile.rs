@@ -23,7 +23,7 @@ use suppressd::{
 
 use crate::{
     pipeline,
-    program::{Program, Running, Said, until},
+    program::{Program, Running, run, until},
     world::World,
 };
 
@@ -43,18 +43,10 @@ async fn beside(pages: usize, latency: u64) -> (Simulator, Program, Vec<PageId>)
         })
         .collect();
     let program = Program::new()
-        .and("NOTION_API_KEY", simulator.token())
-        .and("NOTION_DATABASE_ID", simulator.workspace().database().to_string())
-        .and("NOTION_BASE_URL", simulator.base_url())
+        .with_notion(&simulator)
         .and("NOTION_VERIFICATION_TOKEN", simulator.verification_token())
         .and("NOTION_REQUESTS_PER_MINUTE", "6000");
     (simulator, program, ids)
-}
-
-/// Runs the program while the simulated Notion goes on.
-async fn run(program: &Program, words: &[&str]) -> Said {
-    let mut command = program.command(words);
-    tokio::task::spawn_blocking(move || command.output().unwrap().into()).await.unwrap()
 }
 
 /// Waits for the end of a run while the simulated Notion goes on.
@@ -319,6 +311,28 @@ async fn serve_sweeps_at_once_when_no_complete_sweep_is_young_enough() {
             sweeps.len() == 2 && sweeps.iter().all(|sweep| sweep.state == SweepState::Complete)
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_logs_why_a_sweep_is_not_complete() {
+    let (simulator, program, _pages) = beside(5, 0).await;
+    simulator.faults().next_of(Target::Endpoint(Endpoint::Query), 1, Fault::Status(400));
+    let serving = program.start(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let serving = tokio::task::spawn_blocking(move || {
+        serving.until("sweep 1 is not complete: ");
+        serving
+    })
+    .await
+    .unwrap();
+    let report: String = pipeline::connect(&program.database())
+        .query_row("SELECT report FROM suppressd_sweeps", [], |row| row.get(0))
+        .unwrap();
+    let report: Json = serde_json::from_str(&report).unwrap();
+    let said = serving.said();
+    let line = said.lines().find(|line| line.contains("is not complete")).unwrap();
+    assert!(line.contains("WARN") && line.contains(report["errors"][0].as_str().unwrap()), "{report}\n{said}");
+    serving.signal("TERM");
+    assert_eq!(end(serving).await.0, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use crate::{
     pipeline,
     process::Process,
-    world::{Kept, World, inbox},
+    world::{Kept, World, environment, inbox},
 };
 
 #[tokio::test]
@@ -48,15 +48,9 @@ async fn persisted_and_acknowledged_and_killed_before_dispatch_loses_nothing() {
     let simulator = Simulator::start(Settings { manner, ..Settings::default() }).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("cache.db");
-    let environment = BTreeMap::from([
-        ("NOTION_API_KEY".to_owned(), simulator.token().to_owned()),
-        ("NOTION_DATABASE_ID".to_owned(), simulator.workspace().database().to_string()),
-        ("NOTION_BASE_URL".to_owned(), simulator.base_url()),
-        ("NOTION_VERIFICATION_TOKEN".to_owned(), simulator.verification_token().to_owned()),
-        ("SUPPRESSD_DB_PATH".to_owned(), database.display().to_string()),
-        // A sweep would find the pages whether their events are lost or not.
-        ("SUPPRESSD_SWEEP_AT".to_owned(), "off".to_owned()),
-    ]);
+    let mut environment = environment(&simulator, &database);
+    // A sweep would find the pages whether their events are lost or not.
+    environment.insert("SUPPRESSD_SWEEP_AT".to_owned(), "off".to_owned());
     let mut acknowledged = 0;
     for round in 0..5 {
         let mut process = Process::start(&environment);
@@ -93,14 +87,8 @@ async fn killed_under_load_and_in_the_middle_of_sweeps_nothing_acknowledged_is_l
     let simulator = Simulator::start(Settings { manner, ..Settings::default() }).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("cache.db");
-    let environment = BTreeMap::from([
-        ("NOTION_API_KEY".to_owned(), simulator.token().to_owned()),
-        ("NOTION_DATABASE_ID".to_owned(), simulator.workspace().database().to_string()),
-        ("NOTION_BASE_URL".to_owned(), simulator.base_url()),
-        ("NOTION_VERIFICATION_TOKEN".to_owned(), simulator.verification_token().to_owned()),
-        ("NOTION_REQUESTS_PER_MINUTE".to_owned(), "6000".to_owned()),
-        ("SUPPRESSD_DB_PATH".to_owned(), database.display().to_string()),
-    ]);
+    let mut environment = environment(&simulator, &database);
+    environment.insert("NOTION_REQUESTS_PER_MINUTE".to_owned(), "6000".to_owned());
     for n in 0..1_500 {
         simulator.workspace().create(company("Acme").website(&format!("acme-{n}.com")));
     }

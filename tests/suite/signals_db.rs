@@ -250,9 +250,7 @@ async fn another_program_in_rollback_mode_keeps_the_file_from_wal_and_all_goes_o
     let simulator = Simulator::start(Settings::default()).await.unwrap();
     let program = Program::new()
         .and("SUPPRESSD_DB_PATH", signals.path().display().to_string())
-        .and("NOTION_API_KEY", simulator.token())
-        .and("NOTION_DATABASE_ID", simulator.workspace().database().to_string())
-        .and("NOTION_BASE_URL", simulator.base_url())
+        .with_notion(&simulator)
         .and("NOTION_VERIFICATION_TOKEN", simulator.verification_token());
     let serving = program.start(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
     serving.until("the database stays in journal mode delete because another program has it open");

@@ -64,12 +64,8 @@ impl World {
     pub(crate) async fn begin(settings: Settings, variables: &[(&str, &str)]) -> Self {
         let simulator = Simulator::start(settings).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let mut environment = BTreeMap::from([
-            ("NOTION_API_KEY".to_owned(), simulator.token().to_owned()),
-            ("NOTION_DATABASE_ID".to_owned(), simulator.workspace().database().to_string()),
-            ("NOTION_BASE_URL".to_owned(), simulator.base_url()),
-            ("NOTION_VERIFICATION_TOKEN".to_owned(), simulator.verification_token().to_owned()),
-            ("SUPPRESSD_DB_PATH".to_owned(), folder.path().join("cache.db").display().to_string()),
+        let mut environment = environment(&simulator, &folder.path().join("cache.db"));
+        environment.extend([
             ("SUPPRESSD_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("SUPPRESSD_ADMIN_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             // Requests are counted here; tests of the sweep ask for it.
@@ -256,6 +252,17 @@ pub(crate) struct Kept {
     pub(crate) state: String,
     /// Its body, if it is still there.
     pub(crate) body: Option<String>,
+}
+
+/// What a process needs to serve a simulated Notion from this database.
+pub(crate) fn environment(simulator: &Simulator, database: &Path) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("NOTION_API_KEY".to_owned(), simulator.token().to_owned()),
+        ("NOTION_DATABASE_ID".to_owned(), simulator.workspace().database().to_string()),
+        ("NOTION_BASE_URL".to_owned(), simulator.base_url()),
+        ("NOTION_VERIFICATION_TOKEN".to_owned(), simulator.verification_token().to_owned()),
+        ("SUPPRESSD_DB_PATH".to_owned(), database.display().to_string()),
+    ])
 }
 
 /// Every event of the inbox of a database.

@@ -6,13 +6,13 @@ use rusqlite::Row;
 use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
-    model::{entry::STATUS_UNKNOWN, id::PageId},
+    model::{
+        entry::{Door, STATUS_UNKNOWN},
+        id::PageId,
+    },
     store::{
         Backing, Held, Proof,
-        sqlite::{
-            rows,
-            time::{from_isoformat, from_micros},
-        },
+        sqlite::time::{from_isoformat, from_micros},
     },
 };
 
@@ -60,7 +60,7 @@ fn backing(row: &Row<'_>) -> rusqlite::Result<Option<Backing>> {
     let Ok(source) = metadata.source.parse() else { return Ok(None) };
     let observed_at = row.get::<_, Option<i64>>(6)?.map(from_micros);
     let missing_since = row.get::<_, Option<i64>>(7)?.map(from_micros);
-    let seen_by = rows::door(row, 8)?;
+    let seen_by = door(row, 8)?;
     Ok(Some(Backing {
         source,
         synced_from: metadata.synced_from,
@@ -68,4 +68,9 @@ fn backing(row: &Row<'_>) -> rusqlite::Result<Option<Backing>> {
         cached_at,
         proof: observed_at.map(|observed_at| Proof { observed_at, seen_by, missing_since }),
     }))
+}
+
+/// Reads the name of a door, where one is.
+pub(crate) fn door(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Door>> {
+    Ok(row.get_ref(column)?.as_str_or_null()?.and_then(Door::from_name))
 }

@@ -273,17 +273,12 @@ pub(crate) fn page(row: &Row<'_>, first: usize) -> rusqlite::Result<CachedPage> 
         last_edited_time: from_micros(row.get(first + 3)?),
         observed_at: from_micros(row.get(first + 4)?),
         view: parsed(row, first + 5, "view", view_from_name)?,
-        seen_by: door(row, first + 6)?,
+        seen_by: held::door(row, first + 6)?,
         missing_since: row.get::<_, Option<i64>>(first + 7)?.map(from_micros),
         unfound_since: row.get::<_, Option<i64>>(first + 8)?.map(from_micros),
         url: row.get(first + 9)?,
         values: parsed(row, first + 10, "set of values", |text| serde_json::from_str(text).ok())?,
     })
-}
-
-/// Reads the name of a door, where one is.
-pub(crate) fn door(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Door>> {
-    Ok(row.get_ref(column)?.as_str_or_null()?.and_then(Door::from_name))
 }
 
 fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<Key> {
