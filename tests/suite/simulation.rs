@@ -4,11 +4,13 @@
 //! Each seed draws a small CRM, what people do to it for a while, and what goes wrong meanwhile. After every commit an
 //! observer holds the published rows against what really was; in the end they are held against a model that shares no
 //! code with the program. Read [`course`] first; [`people`] and [`trouble`] are what happens, [`program`], [`disk`],
-//! [`line`] and [`clocks`] what it happens to, [`history`], [`observer`], [`news`] and [`model`] who judges.
+//! [`line`] and [`clocks`] what it happens to, [`askers`] who asks meanwhile, [`history`], [`observer`], [`news`] and [`model`]
+//! who judges.
 //!
 //! `cargo test` runs 1,000 seeds. More of them: `SUPPRESSD_SEEDS=10000 cargo test --release --test suite simulation`.
 //! One alone: `SUPPRESSD_SEED=123 cargo test --test suite simulation`.
 
+mod askers;
 mod clocks;
 mod course;
 mod disk;

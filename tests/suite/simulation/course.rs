@@ -5,7 +5,7 @@ use std::{
     fs,
     num::NonZeroU16,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -32,6 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     pipeline::connect,
     simulation::{
+        askers::{Answers, Askers, Judge},
         clocks::Clocks,
         disk::Weather,
         findings::Findings,
@@ -56,6 +57,7 @@ pub(crate) struct Figures {
     pub(crate) sweeps: u64,
     pub(crate) removals: u64,
     pub(crate) rows: u64,
+    pub(crate) answers: Answers,
 }
 
 impl Figures {
@@ -67,8 +69,15 @@ impl Figures {
         self.sweeps += other.sweeps;
         self.removals += other.removals;
         self.rows += other.rows;
+        self.answers.suppressed += other.answers.suppressed;
+        self.answers.clear += other.answers.clear;
+        self.answers.stale += other.answers.stale;
     }
 }
+
+/// The rests of seeds by five in whose courses somebody asks. Seeds that once failed are of the others: their courses stay
+/// what they were.
+const ASKED_IN: [u64; 2] = [2, 3];
 
 /// A course under way.
 pub(crate) struct Course {
@@ -82,6 +91,9 @@ pub(crate) struct Course {
     telling: JoinHandle<()>,
     doors: Doors,
     second: Option<Entrance>,
+    /// In some courses nobody asks.
+    askers: Option<Askers>,
+    answers: Arc<Mutex<Answers>>,
     findings: Findings,
     news: News,
     watch: Watch,
@@ -140,7 +152,21 @@ impl Course {
             concurrency: rng.usize(1..=8),
             query_min: (rng.u8(0..4) > 0).then(|| rng.usize(2..=6)),
         };
-        let trouble = Trouble { kinds, rng: rng.fork(), notion, weather, clocks };
+        let may_mislead = Arc::new(AtomicBool::new(kinds.stale));
+        let answers = Arc::default();
+        let askers = ASKED_IN.contains(&(seed % 5)).then(|| {
+            let judge = Judge {
+                findings: findings.clone(),
+                history: Arc::clone(&history),
+                clocks: clocks.clone(),
+                hidden: Arc::clone(&people.hidden),
+                may_be_wrong: Arc::clone(&may_mislead),
+                crunchbase_gone: Arc::clone(&people.crunchbase_gone),
+                answers: Arc::clone(&answers),
+            };
+            Askers::new(seed, judge)
+        });
+        let trouble = Trouble { kinds, rng: rng.fork(), notion, weather, clocks, may_mislead };
         let folder = folder();
         let mut course = Self {
             rng,
@@ -153,6 +179,8 @@ impl Course {
             telling,
             doors,
             second: None,
+            askers,
+            answers,
             findings,
             news,
             watch,
@@ -175,6 +203,9 @@ impl Course {
                 10..14 if self.trouble.kinds.kills => self.kill_and_start().await,
                 14..17 => self.sweep(),
                 _ => self.people.work(),
+            }
+            if let (Some(askers), Some(program)) = (&mut self.askers, &self.program) {
+                askers.ask(program.lookup.clone(), program.worker.clone());
             }
             let milliseconds = match self.rng.u8(..10) {
                 0..3 => self.rng.u64(..2_000),
@@ -241,8 +272,8 @@ impl Course {
         model.compare(&file, &rows, self.plan.clocks.ours.now());
         self.check_inbox();
         let tally = self.plan.notion.tally();
-        // The worker never does; a sweep may ask for a page that the worker looks at.
-        let at_once_max = if self.sweeps > 0 { 2 } else { 1 };
+        // The worker never does; a sweep may ask for a page that the worker looks at, and so may somebody who asks.
+        let at_once_max = 1 + u32::from(self.sweeps > 0) + u32::from(self.askers.is_some());
         self.findings.check(tally.most_at_once() <= at_once_max, || "a page was looked at twice at once".to_owned());
         let (most, limit) = (tally.most_in_a_window(), usize::from(self.plan.budget.get()));
         let is_kept = most <= limit || self.plan.clocks.was_set();
@@ -259,6 +290,7 @@ impl Course {
             sweeps: self.sweeps,
             removals: self.watch.removals() as u64,
             rows: rows.len() as u64,
+            answers: *self.answers.lock().unwrap(),
         })
     }
 
@@ -276,6 +308,9 @@ impl Course {
             copy_database(&left, copy);
         }
         self.watch.let_go();
+        if let Some(askers) = &mut self.askers {
+            askers.kill().await;
+        }
         let (spent, ended) = program.kill().await;
         if let Err(outlived) = ended {
             self.findings.note(outlived);

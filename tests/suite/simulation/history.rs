@@ -93,6 +93,16 @@ impl History {
         versions.get(first..).unwrap_or_default()
     }
 
+    /// A page that has held `key` since `since` without a break, if there is one.
+    pub(crate) fn holder_ever_since(&self, key: &str, since: DateTime<Utc>) -> Option<PageId> {
+        let holds = |page: &PageId| {
+            let versions = self.versions_since(*page, since);
+            let was_there = versions.first().is_some_and(|version| version.since <= since);
+            was_there && versions.iter().all(|version| version.holds(key))
+        };
+        self.pages.keys().copied().find(holds)
+    }
+
     /// Writes down how a page is now, if that is new.
     pub(crate) fn note(&mut self, workspace: &Workspace, page: PageId) {
         let now = workspace.clock().now();

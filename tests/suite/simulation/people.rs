@@ -1,6 +1,12 @@
 //! People at work: a small CRM drawn from the seed, and what they do to it.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
@@ -85,6 +91,10 @@ pub(crate) struct People {
     pub(crate) may_change_schema: bool,
     /// Where a property was deleted.
     pub(crate) crunchbase_deleted_in: Vec<DataSourceId>,
+    /// Whether there is such a table: what its pages held they hold still, as far as anybody can tell.
+    pub(crate) crunchbase_gone: Arc<AtomicBool>,
+    /// Pages that the connection could not see at some time.
+    pub(crate) hidden: Arc<Mutex<BTreeSet<PageId>>>,
     pages: Vec<PageId>,
 }
 
@@ -98,7 +108,17 @@ impl People {
     ) -> Self {
         let count = rng.i32(5..=30);
         let (may_change_schema, crunchbase_deleted_in, pages) = (false, Vec::new(), Vec::new());
-        let mut people = Self { rng, workspace, history, tables, may_change_schema, crunchbase_deleted_in, pages };
+        let mut people = Self {
+            rng,
+            workspace,
+            history,
+            tables,
+            may_change_schema,
+            crunchbase_deleted_in,
+            crunchbase_gone: Arc::default(),
+            hidden: Arc::default(),
+            pages,
+        };
         let start = people.workspace.clock().now() - TimeDelta::minutes(20);
         for n in 0..count {
             let page = people.place(start + TimeDelta::seconds(i64::from(n) * 7));
@@ -145,7 +165,10 @@ impl People {
             Deed::Purge => self.any_that(Workspace::purge),
             Deed::Archive => drop(self.workspace.archive(page)),
             Deed::Unarchive => self.any_that(Workspace::unarchive),
-            Deed::Unshare => drop(self.workspace.set_access(page, Access::Unshared)),
+            Deed::Unshare => {
+                self.hidden.lock().unwrap().insert(page);
+                self.workspace.set_access(page, Access::Unshared);
+            }
             Deed::Share => self.any_that(|workspace, page| workspace.set_access(page, Access::Shared)),
             Deed::Lock => drop(self.workspace.lock(page)),
             Deed::Unmapped if self.rng.bool() => drop(self.workspace.edit_content(page)),
@@ -202,6 +225,7 @@ impl People {
             4 => drop(self.workspace.rename_option(table, "Status", "Meeting", "Call")),
             _ => {
                 if self.workspace.delete_property(table, "Crunchbase") == Outcome::Changed {
+                    self.crunchbase_gone.store(true, Ordering::Relaxed);
                     self.crunchbase_deleted_in.push(table);
                 }
             }

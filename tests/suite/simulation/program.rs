@@ -19,6 +19,7 @@ use suppressd::{
         relevance::{Known, OurSources},
     },
     lifecycle::health::Health,
+    lookup::{Lookup, LookupSettings},
     metrics::Metrics,
     model::{entry::Door, id::TableId},
     notion::{
@@ -70,6 +71,8 @@ pub(crate) struct Program {
     pub(crate) disk: Disk,
     pub(crate) door: Entrance,
     pub(crate) sweeps: Sweeps,
+    pub(crate) lookup: Lookup<Disk>,
+    pub(crate) worker: Worker<Disk, Asker>,
     budget: Budget,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -139,7 +142,10 @@ impl Program {
         );
         let sweeps = Sweeps::new(disk.clone(), sweeper, plan.clocks.clone());
         let filter = sources.filter().clone();
-        let worker = Worker::new(inbox.clone(), sources, cache, (clock, metrics), settings);
+        let worker = Worker::new(inbox.clone(), sources, cache, (clock.clone(), metrics), settings);
+        let settings =
+            LookupSettings { max_age: TimeDelta::days(7), rules: Rules::default(), tables: plan.tables.clone() };
+        let lookup = Lookup::new(disk.clone(), clock, settings);
 
         let (door, ours) = door(plan, inbox, OurSources::filtered_by(filter));
         let mut learnt = worker.known_sources();
@@ -158,15 +164,15 @@ impl Program {
         let health = Health::default();
         let part = |name| health.part(name, Duration::MAX);
         let health = WorkerHealth { worker: part("worker"), notion: part("notion") };
-        let work = tasks.spawn(worker.run(CancellationToken::new(), health));
-        Self { file: file.to_owned(), disk, door, sweeps, budget, tasks: vec![follow, work] }
+        let work = tasks.spawn(worker.clone().run(CancellationToken::new(), health));
+        Self { file: file.to_owned(), disk, door, sweeps, lookup, worker, budget, tasks: vec![follow, work] }
     }
 
     /// Kills it, wherever it is; returns what it has spent of the budget, and what kept living.
     pub(crate) async fn kill(self) -> (BudgetState, Result<(), String>) {
-        let Self { file: _, disk, door, sweeps, budget, tasks } = self;
+        let Self { file: _, disk, door, sweeps, lookup, worker, budget, tasks } = self;
         door.close();
-        drop(door);
+        drop((door, lookup, worker));
         sweeps.kill().await;
         for task in tasks {
             task.abort();

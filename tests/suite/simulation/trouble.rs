@@ -1,6 +1,12 @@
 //! What goes wrong beside people's work: at Notion, on the way, on the disk, with the clock.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use fastrand::Rng;
@@ -38,6 +44,8 @@ pub(crate) struct Trouble {
     pub(crate) notion: Arc<Offline>,
     pub(crate) weather: Arc<Weather>,
     pub(crate) clocks: Clocks,
+    /// Whether an answer may show what was before, or not show a value, or ever might.
+    pub(crate) may_mislead: Arc<AtomicBool>,
 }
 
 impl Trouble {
@@ -45,7 +53,13 @@ impl Trouble {
     pub(crate) fn turn(&mut self) {
         let faults = self.notion.faults();
         match self.rng.u8(..10) {
-            0..3 => faults.at_random(self.rng.u64(..), self.kinds.faults(&mut self.rng)),
+            0..3 => {
+                let seed = self.rng.u64(..);
+                let chances = self.kinds.faults(&mut self.rng);
+                let misleads = chances.iter().any(|(fault, _)| matches!(fault, Fault::Unsupported | Fault::Stale));
+                self.may_mislead.fetch_or(misleads, Ordering::Relaxed);
+                faults.at_random(seed, chances);
+            }
             3..5 => faults.calm(),
             5 if self.kinds.token => faults.refuse_token(),
             6 => faults.heal_token(),
