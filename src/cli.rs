@@ -6,8 +6,10 @@ mod database;
 mod demo;
 mod events;
 pub mod exit;
+mod explain;
 pub mod failure;
 mod handshake;
+mod issues;
 mod keys;
 pub mod logging;
 pub mod output;
@@ -45,6 +47,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         Command::Check(args) => check::run(args, &config),
         Command::Keys(args) => keys::run(args, &config),
         Command::Handshake(args) => handshake::run(args, &config),
+        Command::Explain(args) => block_on(explain::run(args, &config)),
+        Command::Issues(args) => block_on(issues::run(args, &config)),
         Command::Status(args) => block_on(status::run(args, &config)),
         Command::Sweeps(args) => block_on(sweeps::run(args, &config)),
         Command::Events(command) => block_on(events::run(command, &config)),

@@ -18,6 +18,7 @@ pub mod winner;
 
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use crate::derive::text::excerpt;
 pub use crate::derive::{
     candidates::{Derived, Unused, company_candidates, text_candidates, values_candidates},
     key::Why,

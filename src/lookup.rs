@@ -3,11 +3,18 @@
 //! HTTP and the command line ask here and nowhere else, so that they cannot differ. The keys of a question are made
 //! by the very functions that make the keys of a page.
 
+pub mod claims;
+pub mod conflicts;
+pub mod explain;
 mod ground;
+pub mod history;
+mod issue;
+pub mod issues;
 pub mod listing;
 mod refresh;
 pub mod status;
 pub mod sweeps;
+mod table;
 
 use std::{sync::Arc, time::Duration};
 

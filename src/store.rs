@@ -6,6 +6,8 @@
 mod entries;
 mod error;
 mod events;
+mod history;
+mod issues;
 mod refreshes;
 mod skips;
 mod sources;
@@ -21,6 +23,8 @@ pub use crate::store::{
         Appended, Cutoffs, Delay, Disposition, EventFilter, EventRows, EventState, NewEvent, Seq, StoredEvent, Tally,
         Waiting,
     },
+    history::{ClaimCount, HistoryRows},
+    issues::{IssueRows, ListedRow},
     refreshes::{Refresh, RefreshRows},
     skips::SkipRows,
     sources::{SourceRows, StoredSource},
@@ -78,6 +82,9 @@ impl fmt::Debug for Exclusive {
 }
 
 /// Every row operation, within one transaction.
-pub trait Rows: EventRows + SkipRows + CacheRows + SourceRows + SweepRows + RefreshRows {}
+pub trait Rows:
+    EventRows + SkipRows + CacheRows + SourceRows + SweepRows + RefreshRows + HistoryRows + IssueRows
+{
+}
 
-impl<R: EventRows + SkipRows + CacheRows + SourceRows + SweepRows + RefreshRows> Rows for R {}
+impl<R: EventRows + SkipRows + CacheRows + SourceRows + SweepRows + RefreshRows + HistoryRows + IssueRows> Rows for R {}

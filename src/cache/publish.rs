@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     cache::Cache,
-    derive,
+    derive::{self, winner},
     model::{
         entry::{Cause, Change, Claim, Door, Entry, Face, Metadata},
         id::PageId,
@@ -45,12 +45,10 @@ pub(super) enum Plan {
 pub(super) fn plan(cache: &Cache, rows: &mut dyn Rows, key: &Key, news: &News<'_>) -> Result<Plan, StoreError> {
     let mut claims = rows.claims_on(key)?;
     let row = rows.entry(key)?;
-    // A page that complete sweeps do not find holds its key until its row is due. Then a page that they do find has it.
-    if claims.iter().any(|claim| claim.page.unfound_since.is_none()) {
-        let counting = row.as_ref().and_then(|row| counting(row, cache, news.now));
-        claims.retain(|claim| claim.page.unfound_since.is_none() || Some(claim.page.id) == counting);
-    }
-    let winner = derive::winner::pick(&claims, |claim| cache.is_hard(claim));
+    let any_found = claims.iter().any(|claim| claim.page.unfound_since.is_none());
+    let holder = row.as_ref().and_then(|row| counting(row, cache, news.now));
+    claims.retain(|claim| winner::contends(&claim.page, any_found, holder));
+    let winner = winner::pick(&claims, |claim| cache.is_hard(claim));
     Ok(plan_for(cache, winner, row, news))
 }
 

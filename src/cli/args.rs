@@ -1,6 +1,7 @@
 //! What may be said on the command line: the words, their help, and which settings they stand for.
 
 pub mod asking;
+pub mod mending;
 pub mod receiving;
 pub mod serving;
 
@@ -10,6 +11,7 @@ use crate::{
     cli::{
         args::{
             asking::{CheckArgs, KeysArgs, StatusArgs, SweepsArgs},
+            mending::{ExplainArgs, IssuesArgs},
             receiving::{EventsCommand, ReplayArgs},
             serving::{DemoArgs, HandshakeArgs, ReconcileArgs, ServeArgs},
         },
@@ -54,6 +56,10 @@ pub enum Command {
     Check(CheckArgs),
     #[expect(missing_docs, reason = "as above")]
     Keys(KeysArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Explain(ExplainArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Issues(IssuesArgs),
     #[expect(missing_docs, reason = "as above")]
     Status(StatusArgs),
     #[expect(missing_docs, reason = "as above")]

@@ -1,5 +1,6 @@
 //! `check`: may I push this?
 
+use anstyle::Style;
 use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 
@@ -86,6 +87,15 @@ impl<'a> Answered<'a> {
     }
 }
 
+/// Returns how an answer looks.
+pub(super) const fn style(answer: Answer) -> Style {
+    match answer {
+        Answer::Suppressed => BAD,
+        Answer::Clear => GOOD,
+        Answer::Stale => WARNING,
+    }
+}
+
 fn tell<W: std::io::Write>(
     output: &mut Output<W>,
     name: &str,
@@ -97,11 +107,7 @@ fn tell<W: std::io::Write>(
         Ok(verdict) => verdict,
         Err(error) => return output.line(format_args!("{name}: {BAD}no answer{BAD:#}: {error}")),
     };
-    let style = match verdict.verdict {
-        Answer::Suppressed => BAD,
-        Answer::Clear => GOOD,
-        Answer::Stale => WARNING,
-    };
+    let style = style(verdict.verdict);
     output.line(format_args!("{name}: {style}{}{style:#}: {}", verdict.verdict.name(), plain(&verdict.reason)))?;
     if let Some(matched) = &verdict.matched {
         let strength = matched.key.prefix().strength();

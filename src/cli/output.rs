@@ -125,6 +125,17 @@ pub fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Cells of tables are cut after this many characters, where the CRM may have put anything into them.
+const SHORT_CHARS_MAX: usize = 60;
+
+/// Writes the beginning of a text from the CRM, without control characters.
+pub fn short(text: &str) -> String {
+    let mut rest = text.chars();
+    let start: String = rest.by_ref().take(SHORT_CHARS_MAX).collect();
+    let end = if rest.next().is_some() { "…" } else { "" };
+    format!("{}{end}", plain(&start))
+}
+
 /// Replaces control characters, which a terminal would obey.
 pub fn plain(text: &str) -> Cow<'_, str> {
     if text.contains(char::is_control) { text.replace(char::is_control, "\u{fffd}").into() } else { text.into() }

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     derive::winner::HardStatuses,
     model::{
-        entry::Door,
+        entry::{CachedPage, Door},
         id::{DataSourceId, DatabaseId, PageId, TableId},
         key::{Candidate, Key, Prefix},
         verdict::{Answer, Firmness, Match, RestsOn, Verdict},
@@ -238,6 +238,11 @@ impl Ground {
         Ok(since.filter(|at| self.now - *at > WAIT_MAX || self.is_ahead(*at)))
     }
 
+    /// Returns whether the status of a page is hard, by the settings of its source.
+    pub(super) fn is_hard(&self, page: &CachedPage) -> bool {
+        self.sources.get(&page.source).is_some_and(|source| source.hard.holds(page))
+    }
+
     fn counts(&self, expires_at: Option<DateTime<Utc>>) -> bool {
         expires_at.is_some_and(|at| at > self.now)
     }
@@ -246,7 +251,7 @@ impl Ground {
         at - self.now > AHEAD_MAX
     }
 
-    fn firmness(&self, source: Option<DataSourceId>, status: &str) -> Firmness {
+    pub(super) fn firmness(&self, source: Option<DataSourceId>, status: &str) -> Firmness {
         let is_hard = match source {
             Some(source) => self.sources.get(&source).is_some_and(|source| source.hard.is_hard(status)),
             None => self.sources.values().any(|source| source.hard.is_hard(status)),

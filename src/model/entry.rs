@@ -38,7 +38,7 @@ pub struct CachedPage {
 }
 
 /// Whether a page is a row of its source, and on what proof it is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// It is a row: its claims count.

@@ -2,6 +2,8 @@
 
 mod events;
 mod held;
+mod history;
+mod issues;
 mod open;
 mod refreshes;
 mod rows;

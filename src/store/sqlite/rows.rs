@@ -33,6 +33,23 @@ macro_rules! page_columns {
 
 pub(crate) const PAGE: &str = page_columns!();
 
+/// Selects the claims on the key `?1` by pages that are rows of their source; [`claim`] reads them.
+macro_rules! claims {
+    () => {
+        concat!(
+            "SELECT claim.canonical_key, claim.origin, ",
+            page_columns!(),
+            " FROM suppressd_claims AS claim JOIN suppressd_pages AS page ON page.page_id = claim.page_id \
+             WHERE claim.canonical_key = ?1 AND page.standing = 'listed'"
+        )
+    };
+}
+
+pub(crate) const CLAIMS: &str = claims!();
+
+/// Selects changes; [`change`] reads them.
+pub(crate) const CHANGE: &str = "SELECT changed_at, canonical_key, before, after, door, cause FROM suppressd_changes";
+
 impl CacheRows for SqliteRows<'_> {
     fn page(&mut self, id: PageId) -> Result<Option<CachedPage>, StoreError> {
         let sql = concat!("SELECT ", page_columns!(), " FROM suppressd_pages AS page WHERE page_id = ?1");
@@ -111,22 +128,7 @@ impl CacheRows for SqliteRows<'_> {
     }
 
     fn claims_on(&mut self, on: &Key) -> Result<Vec<Claim>, StoreError> {
-        self.list(
-            concat!(
-                "SELECT claim.canonical_key, claim.origin, ",
-                page_columns!(),
-                " FROM suppressd_claims AS claim JOIN suppressd_pages AS page ON page.page_id = claim.page_id \
-                 WHERE claim.canonical_key = ?1 AND page.standing = 'listed' ORDER BY page.page_id"
-            ),
-            [on.as_str()],
-            |row| {
-                Ok(Claim {
-                    key: key(row, 0)?,
-                    origin: parsed(row, 1, "origin", Origin::from_name)?,
-                    page: page(row, 2)?,
-                })
-            },
-        )
+        self.list(concat!(claims!(), " ORDER BY page.page_id"), [on.as_str()], claim)
     }
 
     fn entry(&mut self, key: &Key) -> Result<Option<Published>, StoreError> {
@@ -185,20 +187,7 @@ impl CacheRows for SqliteRows<'_> {
     }
 
     fn changes(&mut self, limit: u32) -> Result<Vec<Change>, StoreError> {
-        self.list(
-            "SELECT changed_at, canonical_key, before, after, door, cause FROM suppressd_changes \
-             ORDER BY seq DESC LIMIT ?1",
-            [limit],
-            |row| {
-                Ok(Change {
-                    changed_at: from_micros(row.get(0)?),
-                    key: key(row, 1)?,
-                    from: optional_json(row, 2)?,
-                    to: optional_json(row, 3)?,
-                    cause: Cause { door: parsed(row, 4, "door", Door::from_name)?, id: row.get(5)? },
-                })
-            },
-        )
+        self.list(&format!("{CHANGE} ORDER BY seq DESC LIMIT ?1"), [limit], change)
     }
 
     fn cache_tally(&mut self, now: DateTime<Utc>) -> Result<CacheTally, StoreError> {
@@ -281,7 +270,23 @@ pub(crate) fn page(row: &Row<'_>, first: usize) -> rusqlite::Result<CachedPage> 
     })
 }
 
-fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<Key> {
+/// Reads a row of [`CLAIMS`].
+pub(crate) fn claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
+    Ok(Claim { key: key(row, 0)?, origin: parsed(row, 1, "origin", Origin::from_name)?, page: page(row, 2)? })
+}
+
+/// Reads a row of [`CHANGE`].
+pub(crate) fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
+    Ok(Change {
+        changed_at: from_micros(row.get(0)?),
+        key: key(row, 1)?,
+        from: optional_json(row, 2)?,
+        to: optional_json(row, 3)?,
+        cause: Cause { door: parsed(row, 4, "door", Door::from_name)?, id: row.get(5)? },
+    })
+}
+
+pub(crate) fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<Key> {
     parsed(row, column, "canonical key", |text| Key::try_from(text.to_owned()).ok())
 }
 
