@@ -2,12 +2,25 @@
 //!
 //! A stranger at the public door can store nothing, learn nothing and stop nothing: connections, heads, bodies,
 //! their time and their memory are bounded, and an answer says no more than its status.
+//!
+//! The private door is described by an OpenAPI document that is made of its routes. Each subject has a file with its
+//! routes, the types that they take and give, and the handlers; `private` puts them together.
 
-pub mod answers;
+mod admission;
 pub mod body;
+mod check;
 mod connection;
+mod describe;
+mod events;
+mod extract;
 pub mod listen;
+mod openapi;
+mod panics;
+mod parameters;
 pub mod private;
 mod problem;
 pub mod public;
+mod request;
+mod state;
+mod status;
 mod sweeps;

@@ -1,29 +1,18 @@
 //! Serving one address: bound first, then served until it is to stop, with every wait bounded.
 
-use std::{
-    convert::Infallible,
-    future::{pending, poll_fn},
-    io,
-    net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{convert::Infallible, future::pending, io, net::SocketAddr, time::Duration};
 
-use axum::{
-    Router,
-    extract::Request,
-    http::StatusCode,
-    middleware::{Next, from_fn},
-    response::{IntoResponse as _, Response},
-};
+use axum::{Router, middleware::from_fn};
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 use tracing::error;
 
-use crate::{http::connection::Gate, lifecycle::Lifecycle, metrics::Metrics};
+use crate::{
+    http::{connection::Gate, panics::answer_panics},
+    lifecycle::Lifecycle,
+    metrics::Metrics,
+};
 
 /// A request's head is refused beyond this, and no more than this of a body is read ahead: with every place taken by
 /// a sender at this bound, the public listener holds 16 MiB.
@@ -113,25 +102,14 @@ impl Listener {
     }
 }
 
-/// Turns a panic of a handler into a 500; the connection goes on.
-async fn answer_panics(request: Request, next: Next) -> Response {
-    let mut answer = pin!(next.run(request));
-    // Nothing is polled again after it has panicked, so nothing half-done is looked at.
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
-        Ok(answer) => answer,
-        Err(_panic) => {
-            error!("answering a request panicked");
-            Poll::Ready(StatusCode::INTERNAL_SERVER_ERROR.into_response())
-        }
-    })
-    .await
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use axum::routing::{get, post};
+    use axum::{
+        http::StatusCode,
+        routing::{get, post},
+    };
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpStream,

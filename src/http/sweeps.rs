@@ -1,125 +1,190 @@
 //! Sweeps at the private door: the past ones with what they found, and asking for a new one.
 
-use axum::{
-    Json, Router,
-    body::Body,
-    extract::{
-        Path, Query, State,
-        rejection::{PathRejection, QueryRejection},
+use aide::{
+    OperationOutput,
+    axum::{
+        ApiRouter,
+        routing::{get_with, post_with},
     },
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
-    routing::{get, post},
+    generate::GenContext,
+    openapi::{Operation, Response as Described, StatusCode as Code},
 };
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::{
-    http::{answers::Answers, body::Bodies, problem::Problem},
+    http::{
+        describe::header as described,
+        extract::{FromBody, Limit, Nothing, Path, Query, Sent},
+        problem::Problem,
+        state::Private,
+    },
     lookup::{
         listing::{ListedDrift, ListedSweep},
         sweeps::{Asked, OPEN_MAX},
     },
     model::sweep::{AskedBy, SweepId, SweepOrder, SweepState},
+    store::Store,
 };
-
-/// As many sweeps, or differences of one, may be listed at once.
-const LISTED_MAX: u32 = 1000;
-
-const SWEEPS_DEFAULT: u32 = 20;
-const DIFFERENCES_DEFAULT: u32 = 100;
 
 /// What `ttl_days` may be, as in the settings.
 const TTL_DAYS_MAX: u32 = 365;
 
-/// Builds the routes over `answers`.
-pub(super) fn routes<A: Answers>(answers: A, bodies: Bodies) -> Router {
-    Router::new()
-        .route("/v1/sweeps", get(sweeps::<A>))
-        .route("/v1/sweeps/{number}", get(sweep::<A>))
-        .route("/v1/reconcile", post(reconcile::<A>))
-        .with_state(Sweeps { answers, bodies })
+/// The routes of sweeps.
+pub(super) fn routes<S: Store>() -> ApiRouter<Private<S>> {
+    ApiRouter::new()
+        .api_route(
+            "/v1/sweeps",
+            get_with(sweeps::<S>, |it| it.id("listSweeps").tag("sweeps").summary("Past sweeps, newest first")),
+        )
+        .api_route(
+            "/v1/sweeps/{number}",
+            get_with(sweep::<S>, |it| {
+                it.id("getSweep")
+                    .tag("sweeps")
+                    .summary("One sweep, with the differences that it found")
+                    .response_with::<404, Problem, _>(|it| it.description("There is no such sweep."))
+            }),
+        )
+        .api_route(
+            "/v1/reconcile",
+            post_with(reconcile::<S>, |it| {
+                it.id("askForSweep")
+                    .tag("sweeps")
+                    .summary("Asks for a sweep, which the running `serve` takes up")
+                    .description("Where one that does the same waits or runs already, that one is meant.")
+                    .response_with::<422, Problem, _>(|it| it.description("It asks for what cannot be."))
+            }),
+        )
 }
 
-#[derive(Debug, Clone)]
-struct Sweeps<A> {
-    answers: A,
-    bodies: Bodies,
-}
-
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct ListQuery {
-    limit: Option<u32>,
+struct SweepsQuery {
+    /// As many at most.
+    #[serde(default)]
+    limit: Limit<20>,
 }
 
-impl ListQuery {
-    fn limit(query: Result<Query<Self>, QueryRejection>, default: u32) -> Result<u32, Problem> {
-        let Query(query) = query.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-        match query.limit.unwrap_or(default) {
-            limit @ 1..=LISTED_MAX => Ok(limit),
-            _ => Err(Problem::new(StatusCode::BAD_REQUEST, format!("limit is between 1 and {LISTED_MAX}"))),
-        }
-    }
+#[derive(Debug, Deserialize, JsonSchema)]
+struct SweepPath {
+    /// The number of the sweep.
+    #[schemars(range(min = 1), example = 1)]
+    number: i64,
 }
 
-async fn sweeps<A: Answers>(
-    State(state): State<Sweeps<A>>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DifferencesQuery {
+    /// As many differences at most.
+    #[serde(default)]
+    limit: Limit<100>,
+}
+
+async fn sweeps<S: Store>(
+    State(private): State<Private<S>>,
+    Query(query): Query<SweepsQuery>,
 ) -> Result<Json<Vec<ListedSweep>>, Problem> {
-    Ok(Json(state.answers.sweeps(ListQuery::limit(query, SWEEPS_DEFAULT)?).await?))
+    Ok(Json(private.lookup.sweeps(query.limit.get()).await?))
 }
 
-async fn sweep<A: Answers>(
-    State(state): State<Sweeps<A>>,
-    number: Result<Path<i64>, PathRejection>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+async fn sweep<S: Store>(
+    State(private): State<Private<S>>,
+    Path(SweepPath { number }): Path<SweepPath>,
+    Query(query): Query<DifferencesQuery>,
 ) -> Result<Json<ListedDrift>, Problem> {
-    let Path(number) = number.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
-    let limit = ListQuery::limit(query, DIFFERENCES_DEFAULT)?;
-    let found = state.answers.drift(SweepId(number), limit).await?;
+    let found = private.lookup.drift(SweepId(number), query.limit.get()).await?;
     found.map(Json).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("there is no sweep {number}")))
 }
 
 /// What may be wished of a sweep.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Wish {
+    /// Only say what would change.
     dry_run: bool,
+    /// Let the rows that it confirms count for this many days, instead of what the settings say.
+    #[schemars(range(min = 1, max = 365))]
     ttl_days: Option<u32>,
+    /// Believe it where many pages answer 404 at once: they were really deleted.
     accept_missing: bool,
 }
 
-impl Wish {
-    fn order(body: &[u8]) -> Result<SweepOrder, Problem> {
-        let wish = match body.trim_ascii() {
+impl FromBody for Wish {
+    const REQUIRED: bool = false;
+
+    fn read(body: &[u8]) -> Result<Self, Problem> {
+        let wish: Self = match body.trim_ascii() {
             [] => Self::default(),
             // A list would be read as the fields in their order.
-            [b'[', ..] => return Err(Problem::new(StatusCode::BAD_REQUEST, "the order cannot be read: it is a list")),
+            [b'[', ..] => return Err(Problem::bad_request("the order cannot be read: it is a list")),
             json => serde_json::from_slice(json).map_err(|error| Problem::unreadable("the order", &error))?,
         };
         if wish.ttl_days.is_some_and(|days| !(1..=TTL_DAYS_MAX).contains(&days)) {
             let detail = format!("ttl_days is between 1 and {TTL_DAYS_MAX}");
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
         }
-        let Self { dry_run, ttl_days, accept_missing } = wish;
-        Ok(SweepOrder { asked_by: AskedBy::Api, dry_run, ttl_days, accept_missing })
+        Ok(wish)
+    }
+
+    fn examples() -> Vec<(&'static str, serde_json::Value)> {
+        vec![("a sweep", json!({})), ("a dry run", json!({"dry_run": true}))]
+    }
+}
+
+impl Wish {
+    const fn order(&self) -> SweepOrder {
+        let Self { dry_run, ttl_days, accept_missing } = *self;
+        SweepOrder { asked_by: AskedBy::Api, dry_run, ttl_days, accept_missing }
     }
 }
 
 /// Where a sweep that was asked for can be followed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Accepted {
+    /// Its number.
     sweep: i64,
+    /// Where it is in its life.
     outcome: SweepState,
     /// Whether it waited or ran before it was asked for here.
     already: bool,
+    /// The path under which it can be followed.
     see: String,
 }
 
+impl IntoResponse for Accepted {
+    fn into_response(self) -> Response {
+        let location = HeaderValue::try_from(&self.see).ok().map(|see| [(header::LOCATION, see)]);
+        (StatusCode::ACCEPTED, location, Json(self)).into_response()
+    }
+}
+
+impl OperationOutput for Accepted {
+    type Inner = Self;
+
+    fn inferred_responses(ctx: &mut GenContext, operation: &mut Operation) -> Vec<(Option<Code>, Described)> {
+        let mut response = Json::<Self>::operation_response(ctx, operation).unwrap_or_default();
+        let words = "The path under which the sweep can be followed.";
+        let location = described(words, true, json_schema!({"type": "string"}), json!("/v1/sweeps/1"));
+        response.headers.insert("location".to_owned(), location);
+        vec![(Some(Code::Code(202)), response)]
+    }
+}
+
 /// Notes that somebody wants a sweep; the work is taken up by whoever has the right to it.
-async fn reconcile<A: Answers>(State(state): State<Sweeps<A>>, body: Body) -> Result<Response, Problem> {
-    let held = state.bodies.read(body).await.map_err(|refusal| Problem::new(refusal.status(), refusal.to_string()))?;
-    let (sweep, already) = match state.answers.ask_sweep(Wish::order(&held.bytes)?).await? {
+async fn reconcile<S: Store>(
+    State(private): State<Private<S>>,
+    Query(Nothing {}): Query<Nothing>,
+    Sent { read: wish, .. }: Sent<Wish>,
+) -> Result<Accepted, Problem> {
+    let (sweep, already) = match private.lookup.ask_sweep(wish.order()).await? {
         Asked::New(sweep) => (sweep, false),
         Asked::Already(sweep) => (sweep, true),
         Asked::TooMany => {
@@ -128,11 +193,5 @@ async fn reconcile<A: Answers>(State(state): State<Sweeps<A>>, body: Body) -> Re
         }
     };
     let see = format!("/v1/sweeps/{}", sweep.sweep);
-    let location = HeaderValue::try_from(&see).ok();
-    let accepted = Accepted { sweep: sweep.sweep, outcome: sweep.outcome, already, see };
-    let mut response = (StatusCode::ACCEPTED, Json(accepted)).into_response();
-    if let Some(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(Accepted { sweep: sweep.sweep, outcome: sweep.outcome, already, see })
 }

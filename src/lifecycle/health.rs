@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -20,7 +21,7 @@ pub struct Health(Arc<Mutex<Vec<Arc<Pulse>>>>);
 pub struct Part(Arc<Pulse>);
 
 /// How one part is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PartReport {
     /// The part.
     pub name: &'static str,
@@ -30,7 +31,7 @@ pub struct PartReport {
 }
 
 /// How a part is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
     /// It does its work.
