@@ -58,11 +58,14 @@ pub(super) async fn run(args: &IssuesArgs, config: &Config) -> anyhow::Result<Ex
     if args.csv {
         output.line(csv_line(COLUMNS.map(str::to_owned))?)?;
     }
-    for kind in asked {
+    // Kinds that have no limit of their own are listed with one reading of the pages.
+    let together =
+        if args.limit.is_some() { asked.into_iter().map(|kind| [kind].into()).collect() } else { vec![asked] };
+    for kinds in together {
         let mut write = |issue: &Issue| if args.csv { write_csv(&mut output, issue) } else { output.json(issue) };
         let (mut after, mut left) = (None, args.limit.unwrap_or(u32::MAX));
         while left > 0 {
-            let some = lookup.issues(BTreeSet::from([kind]), after, left.min(AT_ONCE)).await?;
+            let some = lookup.issues(kinds.clone(), after, left.min(AT_ONCE)).await?;
             some.issues.iter().try_for_each(&mut write)?;
             left = left.saturating_sub(some.issues.len().try_into().unwrap_or(u32::MAX));
             let Some(next) = some.next else { break };

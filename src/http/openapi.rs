@@ -26,8 +26,9 @@ use crate::http::{
 };
 
 /// What the routes are grouped by.
-const TAGS: [(&str, &str); 4] = [
+const TAGS: [(&str, &str); 5] = [
     ("verdicts", "May this company be pushed?"),
+    ("crm", "What a person should mend in the CRM."),
     ("sweeps", "Reading the whole CRM, and what that found."),
     ("program", "How the program is, and what came in."),
     ("document", "This description."),

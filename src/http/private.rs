@@ -22,7 +22,7 @@ use crate::{
     http::{
         admission::admit,
         body::Bodies,
-        check, describe, events, openapi,
+        check, describe, events, explain, issues, openapi,
         panics::answer_panics,
         request::{end_in_time, identify},
         state::Private,
@@ -42,6 +42,8 @@ pub fn router<S: Store>(lookup: Lookup<S>, health: Health, bodies: Bodies, token
     let asks_for_token = token.is_some();
     let routes = ApiRouter::new()
         .merge(check::routes())
+        .merge(explain::routes())
+        .merge(issues::routes())
         .merge(events::routes())
         .merge(sweeps::routes())
         .merge(status::routes())

@@ -233,6 +233,9 @@ impl ExplainedKey {
                         .to_owned(),
                 );
             }
+            (Some(_), None) => {
+                notes.push("no page claims the key: a complete sweep deletes the row once it has expired".to_owned());
+            }
             (Some(_), winner) if winner != holder => {
                 notes.push(
                     "the row names another page than the winner: it follows when one of them is looked at".to_owned(),

@@ -1,10 +1,10 @@
 //! What a person should mend, one thing at a time, and the place of each in the list.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     derive::{Why, winner::Rule},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What kind of thing is to be mended. The order is the one in which they are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IssueKind {
     /// The settings name a hard status that the table does not have, or no property of it gives the status.
@@ -158,7 +158,8 @@ pub struct Unreadable {
 }
 
 /// The place of an issue in the list: what comes after it is listed next.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Place {
     pub(super) kind: IssueKind,
     pub(super) at: String,
@@ -181,6 +182,29 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, NoPlace> {
         let (kind, at) = text.split_once('/').ok_or(NoPlace)?;
         Ok(Self { kind: kind.parse().map_err(|_unknown| NoPlace)?, at: at.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Place {
+    type Error = NoPlace;
+
+    fn try_from(text: String) -> Result<Self, NoPlace> {
+        text.parse()
+    }
+}
+
+impl JsonSchema for Place {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Place".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let kinds = IssueKind::ALL.map(IssueKind::name).join("|");
+        json_schema!({"type": "string", "pattern": format!("^({kinds})/"), "examples": ["duplicate_key/domain:acme.ai"]})
     }
 }
 

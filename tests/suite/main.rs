@@ -4,10 +4,13 @@
 mod applying;
 mod cache;
 mod cli;
+mod crm;
 mod demo;
 mod digest;
 mod end_to_end;
+mod explain;
 mod handshake;
+mod issues;
 mod load;
 mod mishaps;
 mod past_sweeps;

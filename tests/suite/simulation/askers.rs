@@ -22,7 +22,7 @@ use suppressd::{
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::simulation::{clocks::Clocks, disk::Disk, findings::Findings, history::History, program::Asker};
+use crate::simulation::{disk::Disk, observer::Context, people::People, program::Asker};
 
 /// Who asks in one course.
 pub(crate) struct Askers {
@@ -34,16 +34,14 @@ pub(crate) struct Askers {
 /// What answers are judged by.
 #[derive(Clone)]
 pub(crate) struct Judge {
-    pub(crate) findings: Findings,
-    pub(crate) history: Arc<Mutex<History>>,
-    pub(crate) clocks: Clocks,
+    context: Context,
     /// Pages that the connection could not see at some time: no sweep shows them.
-    pub(crate) hidden: Arc<Mutex<BTreeSet<PageId>>>,
+    hidden: Arc<Mutex<BTreeSet<PageId>>>,
     /// Whether an answer may show what was before, or not show a value: then the cache cannot know better.
-    pub(crate) may_be_wrong: Arc<AtomicBool>,
+    may_mislead: Arc<AtomicBool>,
     /// Whether the property of Crunchbase slugs was deleted somewhere: the cache keeps what it said.
-    pub(crate) crunchbase_gone: Arc<AtomicBool>,
-    pub(crate) answers: Arc<Mutex<Answers>>,
+    crunchbase_gone: Arc<AtomicBool>,
+    answers: Arc<Mutex<Answers>>,
 }
 
 /// How many answers of each kind were judged.
@@ -88,9 +86,14 @@ impl Askers {
             let Ok(mut answers) = answers else { return };
             match answers.pop() {
                 Some(Ok(verdict)) => judge.judge(&key, &verdict, terms),
-                other => judge.findings.note(format!("{key} has no answer: {other:?}")),
+                other => judge.context.findings.note(format!("{key} has no answer: {other:?}")),
             }
         });
+    }
+
+    /// How many answers were judged by now.
+    pub(crate) fn answers(&self) -> Answers {
+        *self.judge.answers.lock().unwrap()
     }
 
     /// Ends everybody who asks a program that is killed.
@@ -100,32 +103,43 @@ impl Askers {
 }
 
 impl Judge {
+    pub(crate) fn new(context: Context, people: &People, may_mislead: &Arc<AtomicBool>) -> Self {
+        Self {
+            context,
+            hidden: Arc::clone(&people.hidden),
+            may_mislead: Arc::clone(may_mislead),
+            crunchbase_gone: Arc::clone(&people.crunchbase_gone),
+            answers: Arc::default(),
+        }
+    }
+
     fn judge(&self, key: &str, verdict: &Verdict, terms: Terms) {
         self.count(verdict.verdict);
+        let Context { findings, history, clocks, .. } = &self.context;
         let max_age = terms.max_age.unwrap_or(TimeDelta::days(7));
         let Some(proven_at) = verdict.fresh_as_of else {
             let is_stale = verdict.verdict == Answer::Stale;
-            return self.findings.check(is_stale, || format!("{key} is answered without proof: {verdict:?}"));
+            return findings.check(is_stale, || format!("{key} is answered without proof: {verdict:?}"));
         };
         let age = verdict.age_seconds.unwrap_or(u64::MAX).try_into().map_or(TimeDelta::MAX, TimeDelta::seconds);
         let is_young = verdict.verdict == Answer::Stale || age <= max_age;
-        self.findings.check(is_young, || format!("{key} is answered on too old a proof: {verdict:?}"));
+        findings.check(is_young, || format!("{key} is answered on too old a proof: {verdict:?}"));
         let is_kept = key.starts_with("crunchbase:") && self.crunchbase_gone.load(Ordering::Relaxed);
-        if is_kept || self.may_be_wrong.load(Ordering::Relaxed) {
+        if is_kept || self.may_mislead.load(Ordering::Relaxed) {
             return;
         }
-        let (history, since) = (self.history.lock().unwrap(), self.clocks.earliest_at_notion(proven_at));
+        let (history, since) = (history.lock().unwrap(), clocks.earliest_at_notion(proven_at));
         match (verdict.verdict, verdict.matched.as_ref().and_then(|matched| matched.page)) {
             (Answer::Clear, _) => {
                 let hidden = self.hidden.lock().unwrap();
                 let holder = history.holder_ever_since(key, since).filter(|page| !hidden.contains(page));
-                self.findings.check(holder.is_none(), || {
+                findings.check(holder.is_none(), || {
                     format!("{key} is clear as of {since}, although {holder:?} has held it ever since: {verdict:?}")
                 });
             }
             (Answer::Suppressed, Some(page)) => {
                 let held = history.versions_since(page, since).iter().any(|version| version.may_hold(key));
-                self.findings.check(held, || {
+                findings.check(held, || {
                     format!("{key} is suppressed as of {since}, although {page} did not hold it: {verdict:?}")
                 });
             }

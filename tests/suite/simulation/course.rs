@@ -93,7 +93,6 @@ pub(crate) struct Course {
     second: Option<Entrance>,
     /// In some courses nobody asks.
     askers: Option<Askers>,
-    answers: Arc<Mutex<Answers>>,
     findings: Findings,
     news: News,
     watch: Watch,
@@ -125,14 +124,15 @@ impl Course {
 
         let (findings, news, shown) = (Findings::default(), News::default(), Shown::default());
         let history = Arc::new(Mutex::new(History::of_sources(watched.clone())));
-        let watch = Watch::new(Context {
+        let context = Context {
             findings: findings.clone(),
             history: Arc::clone(&history),
             clocks: clocks.clone(),
             shown: shown.clone(),
             news: news.clone(),
             may_be_stale: kinds.stale,
-        });
+        };
+        let watch = Watch::new(context.clone());
         let weather = Arc::new(Weather::new(rng.u64(..), watch.clone()));
         let people = People::found(rng.fork(), notion.workspace().clone(), Arc::clone(&history), tables);
         let doors = Doors::default();
@@ -153,19 +153,8 @@ impl Course {
             query_min: (rng.u8(0..4) > 0).then(|| rng.usize(2..=6)),
         };
         let may_mislead = Arc::new(AtomicBool::new(kinds.stale));
-        let answers = Arc::default();
-        let askers = ASKED_IN.contains(&(seed % 5)).then(|| {
-            let judge = Judge {
-                findings: findings.clone(),
-                history: Arc::clone(&history),
-                clocks: clocks.clone(),
-                hidden: Arc::clone(&people.hidden),
-                may_be_wrong: Arc::clone(&may_mislead),
-                crunchbase_gone: Arc::clone(&people.crunchbase_gone),
-                answers: Arc::clone(&answers),
-            };
-            Askers::new(seed, judge)
-        });
+        let judge = Judge::new(context, &people, &may_mislead);
+        let askers = ASKED_IN.contains(&(seed % 5)).then(|| Askers::new(seed, judge));
         let trouble = Trouble { kinds, rng: rng.fork(), notion, weather, clocks, may_mislead };
         let folder = folder();
         let mut course = Self {
@@ -180,7 +169,6 @@ impl Course {
             doors,
             second: None,
             askers,
-            answers,
             findings,
             news,
             watch,
@@ -290,7 +278,7 @@ impl Course {
             sweeps: self.sweeps,
             removals: self.watch.removals() as u64,
             rows: rows.len() as u64,
-            answers: *self.answers.lock().unwrap(),
+            answers: self.askers.as_ref().map(Askers::answers).unwrap_or_default(),
         })
     }
 
