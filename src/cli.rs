@@ -1,7 +1,8 @@
 //! The command line: reads arguments and settings, and runs one command.
 
 pub mod args;
-mod check;
+mod changes;
+pub mod check;
 mod database;
 mod demo;
 mod events;
@@ -50,6 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         Command::Explain(args) => block_on(explain::run(args, &config)),
         Command::Issues(args) => block_on(issues::run(args, &config)),
         Command::Status(args) => block_on(status::run(args, &config)),
+        Command::Changes(args) => block_on(changes::run(args, &config)),
         Command::Sweeps(args) => block_on(sweeps::run(args, &config)),
         Command::Events(command) => block_on(events::run(command, &config)),
         Command::Reconcile(args) => block_on(reconcile::run(args, &config)),

@@ -8,12 +8,14 @@
 
 mod admission;
 pub mod body;
+pub mod changes;
 mod check;
 mod connection;
 mod describe;
 mod events;
 mod explain;
 mod extract;
+mod following;
 mod issues;
 pub mod listen;
 mod openapi;

@@ -3,9 +3,11 @@
 //! HTTP and the command line ask here and nowhere else, so that they cannot differ. The keys of a question are made
 //! by the very functions that make the keys of a page.
 
+pub mod changes;
 pub mod claims;
 pub mod conflicts;
 pub mod explain;
+pub mod followers;
 mod ground;
 pub mod history;
 mod issue;
@@ -66,7 +68,8 @@ pub struct LookupSettings {
 pub struct Lookup<S> {
     store: S,
     clock: Clock,
-    settings: LookupSettings,
+    /// Shared: every question over HTTP has a clone of its own, and the rules hold hundreds of hosts.
+    settings: Arc<LookupSettings>,
 }
 
 /// Why there is no answer.
@@ -82,8 +85,8 @@ pub enum LookupError {
 
 impl<S: Store> Lookup<S> {
     /// Opens the lookup over `store`.
-    pub const fn new(store: S, clock: Clock, settings: LookupSettings) -> Self {
-        Self { store, clock, settings }
+    pub fn new(store: S, clock: Clock, settings: LookupSettings) -> Self {
+        Self { store, clock, settings: Arc::new(settings) }
     }
 
     /// Returns the store that is asked.

@@ -3,6 +3,7 @@
 //! An adapter gives transactions ([`Store`]) over row operations ([`Rows`]); whoever needs several rows to change
 //! together writes one closure. Nothing here asks for the time: it is passed in.
 
+mod changes;
 mod entries;
 mod error;
 mod events;
@@ -17,6 +18,7 @@ mod sweeps;
 use std::{any::Any, fmt};
 
 pub use crate::store::{
+    changes::{ChangeRows, FeedState, RecordedChange},
     entries::{Backing, CacheRows, CacheTally, ClaimedKey, Held, Proof, Published},
     error::StoreError,
     events::{
@@ -83,8 +85,11 @@ impl fmt::Debug for Exclusive {
 
 /// Every row operation, within one transaction.
 pub trait Rows:
-    EventRows + SkipRows + CacheRows + SourceRows + SweepRows + RefreshRows + HistoryRows + IssueRows
+    EventRows + SkipRows + CacheRows + ChangeRows + SourceRows + SweepRows + RefreshRows + HistoryRows + IssueRows
 {
 }
 
-impl<R: EventRows + SkipRows + CacheRows + SourceRows + SweepRows + RefreshRows + HistoryRows + IssueRows> Rows for R {}
+impl<R: EventRows + SkipRows + CacheRows + ChangeRows + SourceRows + SweepRows + RefreshRows + HistoryRows + IssueRows>
+    Rows for R
+{
+}

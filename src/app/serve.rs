@@ -25,6 +25,7 @@ use crate::{
         relevance::{Known, OurSources},
     },
     lifecycle::Lifecycle,
+    lookup::followers::Followers,
     metrics::Metrics,
     model::id::TableId,
     notion::Notion,
@@ -105,12 +106,15 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
     let writer = lifecycle.health.part("writer", housekeeping::PATIENCE);
     let bodies = Bodies::new(BodyLimits::default());
     let public_routes = public::router(intake, bodies.clone(), metrics.clone());
-    let private_routes = private::router(lookup, lifecycle.health.clone(), bodies, service.admin_token);
+    let followers = Followers::new(lifecycle.soft.clone());
+    let private_routes =
+        private::router(lookup, followers.clone(), lifecycle.health.clone(), bodies, service.admin_token);
 
     housekeeping::restore_budgets(&store, &keeper.budgets).await?;
     let reports = worker.reports();
     lifecycle.spawn("sources", follow(worker.known_sources(), configured, ours, lifecycle.soft.clone()));
     lifecycle.spawn("housekeeping", keeper.run(writer, lifecycle.soft.clone()));
+    lifecycle.spawn("changes", followers.watch(store.clone()));
     spawn_work(lifecycle, &store, serves, (worker, health), nightly);
     lifecycle
         .spawn("private listener", private.serve(private_routes, Limits::PRIVATE, metrics.clone(), lifecycle.clone()));

@@ -35,6 +35,8 @@ pub(super) enum Plan {
     Put { entry: Box<Entry>, before: Option<Face> },
     /// Nobody claims it any more.
     Withdraw { before: Option<Face> },
+    /// Nobody claims it any more, and the row is another program's by now: it stays, and what was told of it is taken back.
+    Disown,
 }
 
 /// Decides what is to become of the published row of `key`, so that it says what the winning claim says.
@@ -56,9 +58,10 @@ pub(super) fn plan(cache: &Cache, rows: &mut dyn Rows, key: &Key, news: &News<'_
 pub(super) fn plan_for(cache: &Cache, winner: Option<&Claim>, row: Option<Published>, news: &News<'_>) -> Plan {
     let Some(winner) = winner else {
         return match row {
-            None => Plan::Leave,
             // Somebody else wrote it about another page.
-            Some(Published::Foreign { page, .. }) if page.parse() != Ok(news.page) => Plan::Leave,
+            Some(Published::Foreign { page, .. }) if page.parse() != Ok(news.page) => Plan::Disown,
+            // Somebody else took it away.
+            None => Plan::Disown,
             Some(row) => Plan::Withdraw { before: face(&row) },
         };
     };
@@ -104,9 +107,14 @@ pub(super) fn settle(
             rows.delete_entry(key)?;
             record(rows, key, before, None, news)
         }
+        Plan::Disown => record(rows, key, None, None, news),
     }
 }
 
+/// Adds to the history what is now published of `key`; returns the change that people would see in the rows.
+///
+/// What another program did to a row is in no history, so that a row may say already what it is to say while whoever
+/// follows the changes was last told something else: then that is told too.
 fn record(
     rows: &mut dyn Rows,
     key: &Key,
@@ -114,12 +122,19 @@ fn record(
     to: Option<Face>,
     news: &News<'_>,
 ) -> Result<Option<Change>, StoreError> {
-    if from == to {
-        return Ok(None);
+    let change = |from, to| Change { changed_at: news.now, key: key.clone(), from, to, cause: news.cause.clone() };
+    if from != to {
+        let change = change(from, to);
+        rows.record_change(&change)?;
+        return Ok(Some(change));
     }
-    let change = Change { changed_at: news.now, key: key.clone(), from, to, cause: news.cause.clone() };
-    rows.record_change(&change)?;
-    Ok(Some(change))
+    match rows.told(key)? {
+        Some(told) if told == to => (),
+        // What was told is forgotten. Only that there is no entry any more is said to be safe.
+        None if to.is_some() => (),
+        told => rows.record_change(&change(told.flatten(), to))?,
+    }
+    Ok(None)
 }
 
 fn face(row: &Published) -> Option<Face> {

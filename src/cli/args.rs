@@ -1,6 +1,8 @@
 //! What may be said on the command line: the words, their help, and which settings they stand for.
 
 pub mod asking;
+pub mod bulk;
+pub mod following;
 pub mod mending;
 pub mod receiving;
 pub mod serving;
@@ -11,6 +13,7 @@ use crate::{
     cli::{
         args::{
             asking::{CheckArgs, KeysArgs, StatusArgs, SweepsArgs},
+            following::ChangesArgs,
             mending::{ExplainArgs, IssuesArgs},
             receiving::{EventsCommand, ReplayArgs},
             serving::{DemoArgs, HandshakeArgs, ReconcileArgs, ServeArgs},
@@ -62,6 +65,8 @@ pub enum Command {
     Issues(IssuesArgs),
     #[expect(missing_docs, reason = "as above")]
     Status(StatusArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Changes(ChangesArgs),
     #[expect(missing_docs, reason = "as above")]
     Sweeps(SweepsArgs),
     /// Lists received events, and takes parked ones up again.

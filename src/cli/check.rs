@@ -1,5 +1,7 @@
 //! `check`: may I push this?
 
+pub mod bulk;
+
 use anstyle::Style;
 use chrono::{TimeDelta, Utc};
 use serde::Serialize;
@@ -9,7 +11,9 @@ use crate::{
     cli::{
         ExitStatus,
         args::asking::CheckArgs,
-        block_on, database,
+        block_on,
+        check::bulk::Bulk,
+        database,
         failure::{self, NextStep},
         output::{BAD, GOOD, Output, WARNING, plain},
         times::instant,
@@ -23,8 +27,11 @@ use crate::{
 /// Answers every question, and exits as `grep` does: an error beats «suppressed», which beats «stale» and «clear».
 pub(super) fn run(args: &CheckArgs, config: &Config) -> anyhow::Result<ExitStatus> {
     let clock = Clock::system();
-    let (names, questions) = questions(args);
     let max_age = args.max_age.map(|age| TimeDelta::from_std(age).unwrap_or(TimeDelta::MAX));
+    if let Some(input) = &args.bulk.input {
+        return bulk::run(input, Bulk { format: args.bulk.input_format, max_age }, &database::lookup(config, &clock)?);
+    }
+    let (names, questions) = questions(args);
     database::is_there(&config.db_path)?;
     let answers = if max_age.is_some() && !args.wait.is_zero() {
         let terms = Terms { max_age, wait: args.wait };

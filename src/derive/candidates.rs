@@ -92,9 +92,11 @@ pub fn company_candidates(company: &Company, rules: &Rules) -> Derived {
 
 /// Derives the keys of what a person types: keys, hosts and addresses, as the *Canonical Key* property takes them.
 pub fn text_candidates(text: &str, rules: &Rules) -> Derived {
-    let mut values = Values::default();
-    values.set(Role::CanonicalKey, Value::text(text));
-    let mut derived = values_candidates(&values, rules);
+    // As `values_candidates` does where nothing else is said, of which there may be very many.
+    let mut found = Found::default();
+    let written = text::clean(text.trim());
+    found.read(Role::CanonicalKey, text::pieces(&written), |piece| canonical::keys(piece, &rules.shared_hosts));
+    let mut derived = found.into_derived();
     if derived.candidates.is_empty() && derived.unused.is_empty() {
         derived.unused.push(Unused { role: Role::CanonicalKey, text: text::excerpt(text), why: Why::NoKey });
     }
@@ -390,6 +392,17 @@ mod tests {
             let derived = values_candidates(&values, &rules);
             for key in derived.candidates.iter().map(|candidate| &candidate.key).chain(&derived.possible_names) {
                 prop_assert!(set(&text_candidates(key.as_str(), &rules)).contains(key), "{}", key);
+            }
+        }
+
+        #[test]
+        fn a_typed_text_gives_what_the_property_of_a_page_gives(text in prop_oneof![foreign(), any::<String>()]) {
+            let rules = Rules::default();
+            let page = values_candidates(&values(&[(Role::CanonicalKey, &text)]), &rules);
+            let typed = text_candidates(&text, &rules);
+            prop_assert_eq!(&typed.candidates, &page.candidates);
+            if !(page.candidates.is_empty() && page.unused.is_empty()) {
+                prop_assert_eq!(typed, page);
             }
         }
 

@@ -17,13 +17,21 @@ const LABEL_BYTES_MAX: usize = 63;
 pub(crate) struct Address {
     /// The host in ASCII and lower case, without trailing dot and leading `www.`.
     pub(crate) host: String,
-    url: Url,
+    /// The rest; `None` where the text is the host and nothing else.
+    url: Option<Url>,
 }
 
 impl Address {
     /// Reads an address: scheme, user, port, path and query may be there or not, and whatever scheme it has counts as
     /// https. An e-mail address is read as the host behind the `@`.
     pub(crate) fn parse(text: &str) -> Result<Self, Why> {
+        if is_plain_host(text) {
+            return Ok(Self { host: without_www(text).to_owned(), url: None });
+        }
+        Self::parse_url(text)
+    }
+
+    fn parse_url(text: &str) -> Result<Self, Why> {
         let bare = text.trim_matches(['<', '>', '(', ')', '"', '\'']);
         let url = Url::parse(&format!("https://{}", without_scheme(bare))).map_err(|_refused| Why::NoHost)?;
         let host = match url.host() {
@@ -35,12 +43,12 @@ impl Address {
         if !is_host(host) {
             return Err(Why::NoHost);
         }
-        Ok(Self { host: without_www(host).to_owned(), url })
+        Ok(Self { host: without_www(host).to_owned(), url: Some(url) })
     }
 
     /// Returns the segments of the path that say something: decoded, clean, lower case.
     pub(crate) fn segments(&self) -> Vec<String> {
-        let segments = self.url.path_segments().into_iter().flatten();
+        let segments = self.url.as_ref().and_then(Url::path_segments).into_iter().flatten();
         segments
             .map(|segment| text::lower(&text::clean(&percent_decode_str(segment).decode_utf8_lossy())))
             .filter(|segment| !segment.is_empty())
@@ -95,6 +103,14 @@ pub(crate) fn is_scheme(before: &str, behind: &str) -> bool {
     well_formed && (known || behind.starts_with("//"))
 }
 
+/// Returns whether a text is a host that any reading of it as an address leaves as it is: most keys are written so, and
+/// that reading costs more than all the rest of their way to a key. It has no label that may be an encoded one, and its
+/// last one begins with a letter, so that it is no number and no IP address.
+fn is_plain_host(text: &str) -> bool {
+    let last = text.rsplit('.').next().unwrap_or_default();
+    last.starts_with(|c: char| c.is_ascii_lowercase()) && !text.contains("xn--") && is_host(text)
+}
+
 fn is_host(host: &str) -> bool {
     let is_label = |label: &str| {
         (1..=LABEL_BYTES_MAX).contains(&label.len())
@@ -107,6 +123,8 @@ fn is_host(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -192,5 +210,33 @@ mod tests {
     fn segments_are_decoded_and_in_lower_case() {
         let address = Address::parse("https://acme.ai//Org%20A/B%C3%A9?x=/y").unwrap();
         assert_eq!(address.segments(), ["org a", "bé"]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_plain_host_is_read_as_any_address_is(
+            text in prop_oneof![
+                "[a-z0-9_-]{1,5}(\\.[a-z0-9_-]{1,5}){0,3}",
+                "(www\\.|xn--|0x|[0-9]{1,3}\\.|-|_){0,3}[a-z0-9.:/A-Zé。-]{0,8}\\.(com|co\\.uk|ai|1|x1|0x1f|a-|c_)",
+                "[a-z]{60,66}\\.[a-z]{1,3}",
+                "([a-z]{30}\\.){7,9}[a-z]{1,30}",
+                "\\PC{0,6}",
+            ],
+        ) {
+            let said = |address: Result<Address, Why>| address.map(|address| (address.host.clone(), address.segments()));
+            prop_assert_eq!(said(Address::parse(&text)), said(Address::parse_url(&text)));
+        }
+    }
+
+    #[test]
+    fn most_hosts_are_plain() {
+        for host in ["acme.ai", "www.acme.co.uk", "app.acme-1.com", "foo_bar.acme.com", "4.acme.com"] {
+            assert!(is_plain_host(host), "{host}");
+        }
+        for other in
+            ["acme", "acme.1", "1.2.3.4", "a.0x1f", "xn--bcher-kva.de", "Acme.ai", "acme.ai.", "a..b", "acme.ai/"]
+        {
+            assert!(!is_plain_host(other), "{other}");
+        }
     }
 }

@@ -18,6 +18,9 @@ use crate::{
 /// a sender at this bound, the public listener holds 16 MiB.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
+/// What is in flight at a soft stop has this long. Who does not take his answer in that time must not keep everybody.
+const FINISH_MAX: Duration = Duration::from_secs(5);
+
 /// How much one listener puts up with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -86,7 +89,7 @@ impl Listener {
             .max_buf_size(HEAD_BYTES_MAX);
         let stopping = async {
             lifecycle.soft.cancelled().await;
-            handle.graceful_shutdown(None);
+            handle.graceful_shutdown(Some(FINISH_MAX));
             lifecycle.hard.cancelled().await;
             handle.shutdown();
             pending::<Infallible>().await

@@ -22,6 +22,7 @@ use crate::{
     http::{
         admission::admit,
         body::Bodies,
+        changes::{self, Feed, KEEP_ALIVE},
         check, describe, events, explain, issues, openapi,
         panics::answer_panics,
         request::{end_in_time, identify},
@@ -29,7 +30,7 @@ use crate::{
         status, sweeps,
     },
     lifecycle::health::Health,
-    lookup::Lookup,
+    lookup::{Lookup, followers::Followers},
     store::Store,
 };
 
@@ -37,9 +38,16 @@ use crate::{
 const COMPRESSED_MIN: u16 = 1024;
 
 /// Builds the private routes over `lookup`.
-pub fn router<S: Store>(lookup: Lookup<S>, health: Health, bodies: Bodies, token: Option<SecretString>) -> Router {
+pub fn router<S: Store>(
+    lookup: Lookup<S>,
+    followers: Followers,
+    health: Health,
+    bodies: Bodies,
+    token: Option<SecretString>,
+) -> Router {
     describe::begin();
     let asks_for_token = token.is_some();
+    let feed = Feed { lookup: lookup.clone(), followers, keep_alive: KEEP_ALIVE };
     let routes = ApiRouter::new()
         .merge(check::routes())
         .merge(explain::routes())
@@ -48,6 +56,7 @@ pub fn router<S: Store>(lookup: Lookup<S>, health: Health, bodies: Bodies, token
         .merge(sweeps::routes())
         .merge(status::routes())
         .merge(openapi::routes())
+        .merge(changes::routes(feed))
         .with_state(Private { lookup, health, bodies })
         .layer(from_fn(end_in_time))
         .layer(from_fn_with_state(token.map(Arc::new), admit))
@@ -100,7 +109,8 @@ mod tests {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let (base, lifecycle) = (format!("http://{}", listener.address()), Lifecycle::default());
         let (health, bodies) = (lifecycle.health.clone(), Bodies::new(BodyLimits::default()));
-        let router = router(lookup(store), health.clone(), bodies, token.map(SecretString::from));
+        let followers = Followers::new(lifecycle.soft.clone());
+        let router = router(lookup(store), followers, health.clone(), bodies, token.map(SecretString::from));
         lifecycle.spawn("listener", listener.serve(router, Limits::PRIVATE, Metrics::default(), lifecycle.clone()));
         Served { base, health, client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }

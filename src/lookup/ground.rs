@@ -251,6 +251,13 @@ impl Ground {
         at - self.now > AHEAD_MAX
     }
 
+    /// Returns up to when complete sweeps have proven every source, so that no row means that there is none.
+    pub(super) fn swept_until(&self) -> Option<DateTime<Utc>> {
+        let watermarks = self.sources.values().map(|source| source.watermark);
+        watermarks.min().flatten().filter(|_| self.unknown.is_none())
+    }
+
+    /// Returns how firmly a company with this status is to be left alone.
     pub(super) fn firmness(&self, source: Option<DataSourceId>, status: &str) -> Firmness {
         let is_hard = match source {
             Some(source) => self.sources.get(&source).is_some_and(|source| source.hard.is_hard(status)),
@@ -301,7 +308,7 @@ fn suppressed(matched: &Match) -> String {
         Firmness::Hard => "do not touch it",
         Firmness::Soft => "it is in the pipeline",
     };
-    format!("the CRM holds {company} with status {}: {firmness}", matched.status)
+    ["the CRM holds ", company, " with status ", &matched.status, ": ", firmness].concat()
 }
 
 /// Settings bring no proof: they read again what was stored.

@@ -194,11 +194,23 @@ pub struct Face {
     pub status: String,
     /// The company's name.
     pub company_name: Option<String>,
+    /// The data source, whose list decides whether the status is hard; `None` where an older version recorded it.
+    #[serde(default)]
+    pub source: Option<DataSourceId>,
+    /// The page's address; `None` also where an older version recorded it.
+    #[serde(default)]
+    pub page_url: Option<String>,
 }
 
 impl Entry {
     /// Returns what people see of this entry.
     pub fn face(&self) -> Face {
-        Face { page: self.page, status: self.status.clone(), company_name: self.company_name.clone() }
+        Face {
+            page: self.page,
+            status: self.status.clone(),
+            company_name: self.company_name.clone(),
+            source: Some(self.metadata.source),
+            page_url: self.metadata.page_url.clone(),
+        }
     }
 }

@@ -1,17 +1,17 @@
-//! The cache in rows: pages, claims, published entries and their history.
+//! The cache in rows: pages, claims and published entries.
 
 use chrono::{DateTime, Utc};
 
 use crate::{
     model::{
-        entry::{CachedPage, Change, Claim, Door, Entry},
+        entry::{CachedPage, Claim, Door, Entry},
         id::{DataSourceId, PageId},
         key::{Candidate, Key, Origin},
     },
     store::StoreError,
 };
 
-/// Pages, claims, entries and changes.
+/// Pages, claims and entries.
 pub trait CacheRows {
     /// Returns a page as it was last applied.
     fn page(&mut self, id: PageId) -> Result<Option<CachedPage>, StoreError>;
@@ -45,12 +45,6 @@ pub trait CacheRows {
 
     /// Takes a published entry away.
     fn delete_entry(&mut self, key: &Key) -> Result<(), StoreError>;
-
-    /// Adds to the history.
-    fn record_change(&mut self, change: &Change) -> Result<(), StoreError>;
-
-    /// Lists the newest changes, newest first.
-    fn changes(&mut self, limit: u32) -> Result<Vec<Change>, StoreError>;
 
     /// Counts what the cache holds.
     fn cache_tally(&mut self, now: DateTime<Utc>) -> Result<CacheTally, StoreError>;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step should fail the test")]
 
 mod applying;
+mod bulk;
 mod cache;
 mod cli;
 mod crm;
@@ -9,6 +10,8 @@ mod demo;
 mod digest;
 mod end_to_end;
 mod explain;
+mod feed;
+mod followers;
 mod handshake;
 mod issues;
 mod load;

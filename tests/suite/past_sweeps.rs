@@ -15,6 +15,7 @@ use suppressd::{
     lifecycle::Lifecycle,
     lookup::{
         Lookup, LookupSettings,
+        followers::Followers,
         sweeps::{Asked, OPEN_MAX},
     },
     metrics::Metrics,
@@ -85,7 +86,13 @@ impl World {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let (base, lifecycle) = (format!("http://{}", listener.address()), Lifecycle::default());
         let bodies = Bodies::new(BodyLimits::default());
-        let router = private::router(self.lookup(), lifecycle.health.clone(), bodies, None);
+        let router = private::router(
+            self.lookup(),
+            Followers::new(lifecycle.soft.clone()),
+            lifecycle.health.clone(),
+            bodies,
+            None,
+        );
         lifecycle.spawn("door", listener.serve(router, Limits::PRIVATE, Metrics::default(), lifecycle.clone()));
         Door { base, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::{duration, model::verdict::Company};
+use crate::{
+    cli::args::bulk::{BulkArgs, INPUT_HELP},
+    duration,
+    model::verdict::Company,
+};
 
 /// Asks whether a company may be pushed: exit status 0 suppressed, 1 clear, 3 stale, 2 error.
 ///
@@ -13,7 +17,30 @@ use crate::{duration, model::verdict::Company};
 /// is asked only where --max-age wants a younger proof of a row than the cache has. `stale` means that what is known is too old to say that it is clear: do not push, and see
 /// `suppressd status`. Of several answers the exit status tells error before suppressed, stale and clear.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "\
+#[command(
+    mut_arg("values", |values| values.required_unless_present("input")),
+    after_long_help = format!("{EXAMPLES}\n\n{INPUT_HELP}")
+)]
+pub struct CheckArgs {
+    /// The company.
+    #[command(flatten)]
+    pub company: CompanyArgs,
+    /// Or many of them.
+    #[command(flatten)]
+    pub bulk: BulkArgs,
+    /// Have the page fetched where the proof is older than this (90s, 15m, 24h, 7d), and answer stale where that cannot
+    /// be done [default: the setting `max_age_hours`, from the cache alone].
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub max_age: Option<Duration>,
+    /// Wait this long for a page that is fetched because of --max-age; 0s: ask the cache alone.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "10s", requires = "max_age")]
+    pub wait: Duration,
+    /// Answer with one object of JSON a question.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const EXAMPLES: &str = "\
 Examples:
   suppressd check https://www.acme.ai/about
   suppressd check domain:acme.ai --max-age 15m --wait 5s
@@ -31,22 +58,7 @@ With --json each answer is an object with:
   fresh_as_of  up to when the answer is proven, or null; age_seconds: how long ago that is
   rests_on     what proved it: webhook, sweep, replay or lookup
   candidates   the keys that were looked up: key, origin
-  error        why there is no answer, or null; then only `asked` stands beside it")]
-pub struct CheckArgs {
-    /// The company.
-    #[command(flatten)]
-    pub company: CompanyArgs,
-    /// Have the page fetched where the proof is older than this (90s, 15m, 24h, 7d), and answer stale where that cannot
-    /// be done [default: the setting `max_age_hours`, from the cache alone].
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    pub max_age: Option<Duration>,
-    /// Wait this long for a page that is fetched because of --max-age; 0s: ask the cache alone.
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "10s", requires = "max_age")]
-    pub wait: Duration,
-    /// Answer with one object of JSON a question.
-    #[arg(long)]
-    pub json: bool,
-}
+  error        why there is no answer, or null; then only `asked` stands beside it";
 
 /// Shows the keys that a company's identifiers give.
 ///

@@ -6,7 +6,7 @@ INSERT INTO suppression_cache
 INSERT INTO suppressd_pages SELECT * FROM original.suppressd_pages;
 INSERT INTO suppressd_claims SELECT * FROM original.suppressd_claims;
 INSERT INTO suppressd_sources SELECT * FROM original.suppressd_sources;
-INSERT INTO suppressd_facts SELECT * FROM original.suppressd_facts;
+INSERT OR REPLACE INTO suppressd_facts SELECT * FROM original.suppressd_facts;
 INSERT INTO suppressd_inbox
     (seq, event_id, kind, subject, occurred_at, received_at, door, state, attempts, due_at, reason)
     SELECT seq, event_id, kind, subject, occurred_at, received_at, door, state, attempts, due_at, reason

@@ -258,11 +258,7 @@ impl EventRows for SqliteRows<'_> {
              seq IN (SELECT seq FROM suppressd_inbox WHERE state NOT IN ('waiting', 'parked') ORDER BY seq LIMIT ?2)",
             params![micros(retention.events_before), limit],
         )?;
-        let changes = self.execute(
-            "DELETE FROM suppressd_changes WHERE changed_at < ?1 AND \
-             seq IN (SELECT seq FROM suppressd_changes ORDER BY seq LIMIT ?2)",
-            params![micros(retention.changes_before), limit],
-        )?;
+        let changes = self.prune_changes(micros(retention.changes_before), limit)?;
         let sweeps = self.prune_sweeps(micros(retention.sweeps_before), limit)?;
         Ok(events + changes + sweeps + self.prune_bodies(micros(retention.bodies_before), limit)?)
     }

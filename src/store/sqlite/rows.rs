@@ -1,4 +1,4 @@
-//! The rows of the cache: pages, claims, published entries, changes.
+//! The rows of the cache: pages, claims, published entries.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension as _, Params, Row, params};
@@ -141,7 +141,14 @@ impl CacheRows for SqliteRows<'_> {
     }
 
     fn held(&mut self, key: &Key) -> Result<Option<Held>, StoreError> {
-        self.one(held::HELD, [key.as_str()], held::held)
+        let connection = self.connection;
+        let mut statement = match self.held.take() {
+            Some(statement) => statement,
+            None => connection.prepare_cached(held::HELD).map_err(|e| unavailable("reading", e))?,
+        };
+        let held = statement.query_row([key.as_str()], held::held).optional().map_err(|e| unavailable("reading", e));
+        self.held = Some(statement);
+        held
     }
 
     fn put_entry(&mut self, entry: &Entry) -> Result<(), StoreError> {
@@ -168,26 +175,6 @@ impl CacheRows for SqliteRows<'_> {
 
     fn delete_entry(&mut self, key: &Key) -> Result<(), StoreError> {
         self.execute("DELETE FROM suppression_cache WHERE canonical_key = ?1", [key.as_str()]).map(drop)
-    }
-
-    fn record_change(&mut self, change: &Change) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO suppressd_changes (changed_at, canonical_key, before, after, door, cause) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![
-                micros(change.changed_at),
-                change.key.as_str(),
-                change.from.as_ref().map(json).transpose()?,
-                change.to.as_ref().map(json).transpose()?,
-                change.cause.door.name(),
-                change.cause.id,
-            ],
-        )
-        .map(drop)
-    }
-
-    fn changes(&mut self, limit: u32) -> Result<Vec<Change>, StoreError> {
-        self.list(&format!("{CHANGE} ORDER BY seq DESC LIMIT ?1"), [limit], change)
     }
 
     fn cache_tally(&mut self, now: DateTime<Utc>) -> Result<CacheTally, StoreError> {
@@ -290,7 +277,7 @@ pub(crate) fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<Key> {
     parsed(row, column, "canonical key", |text| Key::try_from(text.to_owned()).ok())
 }
 
-fn published(row: &Row<'_>, key: &Key) -> rusqlite::Result<Published> {
+pub(crate) fn published(row: &Row<'_>, key: &Key) -> rusqlite::Result<Published> {
     // Another program may have put anything into any column. That must not keep us from the row, nor from replacing it.
     let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str().ok());
     let page = text(0)?.unwrap_or_default().to_owned();

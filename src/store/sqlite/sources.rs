@@ -6,7 +6,7 @@ use rusqlite::params;
 use crate::{
     model::id::DataSourceId,
     store::{
-        SourceRows, StoreError, StoredSource,
+        ChangeRows as _, SourceRows, StoreError, StoredSource,
         sqlite::{
             SqliteRows,
             events::parsed,
@@ -41,14 +41,17 @@ impl SourceRows for SqliteRows<'_> {
     }
 
     fn put_source(&mut self, source: &StoredSource) -> Result<(), StoreError> {
-        let known: Option<(Option<i64>, bool)> = self.one(
-            "SELECT retired_at, (SELECT group_concat(key || ' ' || json_extract(value, '$.id'), char(10)) \
+        let known: Option<(Option<i64>, bool, bool)> = self.one(
+            "SELECT retired_at, hard = ?3, (SELECT group_concat(key || ' ' || json_extract(value, '$.id'), char(10)) \
                FROM json_each(mapping)) IS (SELECT group_concat(key || ' ' || json_extract(value, '$.id'), char(10)) \
                FROM json_each(?2)) FROM suppressd_sources WHERE source = ?1",
-            params![source.id.to_string(), source.mapping],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            params![source.id.to_string(), source.mapping, source.hard],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
-        let (retired_at, same_mapping) = known.unwrap_or((None, true));
+        let (retired_at, same_hard, same_mapping) = known.unwrap_or((None, true, true));
+        if !same_hard || retired_at.is_some() {
+            self.rename_feed()?;
+        }
         if !same_mapping {
             let times = self.remapped(source.id)? + 1;
             self.put_fact(&remapped(source.id), &times.to_string())?;
@@ -101,6 +104,9 @@ impl SourceRows for SqliteRows<'_> {
                 "UPDATE suppressd_sources SET retired_at = ?2, watermark = NULL WHERE source = ?1",
                 params![source, micros(now)],
             )?;
+        }
+        if !leaving.is_empty() {
+            self.rename_feed()?;
         }
         Ok(leaving.len() as u64)
     }

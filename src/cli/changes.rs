@@ -1,0 +1,119 @@
+//! `changes`: what changed in the cache, and following it.
+
+use std::io::{self, Write};
+
+use tokio::select;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cli::{
+        ExitStatus,
+        args::following::ChangesArgs,
+        database,
+        output::{Output, STRONG, plain},
+    },
+    clock::Clock,
+    config::Config,
+    lookup::{
+        Lookup,
+        changes::{Changes, ChangesError, LISTED_MAX, ListedChange, Position},
+        followers::Followers,
+    },
+    model::entry::{Door, Face},
+    store::sqlite::SqliteStore,
+};
+
+/// Lists changes, and goes on with those that come where that is asked for.
+pub(super) async fn run(args: &ChangesArgs, config: &Config) -> anyhow::Result<ExitStatus> {
+    let lookup = database::lookup(config, &Clock::system())?;
+    let mut output = Output::stdout();
+    let listed = list(&mut output, &lookup, args).await?;
+    if !args.follow {
+        if listed.changes.is_empty() && !args.json {
+            output.line(match args.after {
+                Some(after) => format!("nothing has changed since change {after}"),
+                None => "nothing has changed yet".to_owned(),
+            })?;
+        }
+        return Ok(ExitStatus::Success);
+    }
+    let followers = Followers::new(CancellationToken::new());
+    select! {
+        done = follow(&mut output, &lookup, &followers, (listed.end(), args.json)) => done,
+        () = followers.clone().watch(lookup.store().clone()) => Ok(ExitStatus::Success),
+        stop = tokio::signal::ctrl_c() => Ok(stop.map(|()| ExitStatus::Success)?),
+    }
+}
+
+/// Writes as many changes as are asked for; returns the last ones that were read.
+async fn list<W: Write>(
+    output: &mut Output<W>,
+    lookup: &Lookup<SqliteStore>,
+    args: &ChangesArgs,
+) -> anyhow::Result<Changes> {
+    let mut position = Position { after: args.after, feed: None };
+    if args.after.is_none() {
+        let now = lookup.changes(Position::default(), 1).await?;
+        position.after = Some(now.newest.saturating_sub(args.limit.into()).max(now.oldest.saturating_sub(1)));
+    }
+    let mut left = args.limit;
+    loop {
+        let read = lookup.changes(position, left.min(LISTED_MAX)).await?;
+        write(output, &read, args.json)?;
+        left = left.saturating_sub(u32::try_from(read.changes.len()).unwrap_or(left));
+        if left == 0 || read.seq == read.newest || read.changes.is_empty() {
+            return Ok(read);
+        }
+        position = read.end();
+    }
+}
+
+/// Writes whatever comes.
+async fn follow<W: Write>(
+    output: &mut Output<W>,
+    lookup: &Lookup<SqliteStore>,
+    followers: &Followers,
+    (mut position, json): (Position, bool),
+) -> anyhow::Result<ExitStatus> {
+    let mut follower = followers.sit()?;
+    loop {
+        let read = match lookup.changes(position, LISTED_MAX).await {
+            // Another name says that what a copy holds is to be read anew. Whoever only looks on goes on.
+            Err(ChangesError::Gone(_)) => lookup.changes(Position::default(), LISTED_MAX).await?,
+            read => read?,
+        };
+        write(output, &read, json)?;
+        position = read.end();
+        if read.changes.is_empty() {
+            follower.wait(read.seq).await;
+        }
+    }
+}
+
+fn write<W: Write>(output: &mut Output<W>, read: &Changes, json: bool) -> io::Result<()> {
+    read.changes.iter().try_for_each(|change| if json { output.json(change) } else { output.line(line(change)) })
+}
+
+fn line(change: &ListedChange) -> String {
+    let ListedChange { seq, changed_at, key, from, to, entry: _, cause } = change;
+    let cause = match cause.door {
+        // The rules have no name that a person knows.
+        Door::Settings => Door::Settings.name().to_owned(),
+        door => format!("{} {}", door.name(), cause.id),
+    };
+    format!(
+        "{seq}  {}  {STRONG}{}{STRONG:#}  {} -> {}  ({})",
+        changed_at.format("%Y-%m-%d %H:%M:%S UTC"),
+        plain(key.as_str()),
+        plain(&face(from.as_ref())),
+        plain(&face(to.as_ref())),
+        plain(&cause),
+    )
+}
+
+fn face(face: Option<&Face>) -> String {
+    face.map_or_else(
+        || "no row".to_owned(),
+        |face| format!("{}, {}", face.company_name.as_deref().unwrap_or("a company without a name"), face.status),
+    )
+}
