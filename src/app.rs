@@ -3,6 +3,7 @@
 pub mod asking;
 pub mod demo;
 pub mod housekeeping;
+pub mod mcp;
 pub mod reconcile;
 pub mod replay;
 mod rights;

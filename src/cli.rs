@@ -13,6 +13,7 @@ mod handshake;
 mod issues;
 mod keys;
 pub mod logging;
+mod mcp;
 pub mod output;
 mod reconcile;
 mod replay;
@@ -57,6 +58,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         Command::Reconcile(args) => block_on(reconcile::run(args, &config)),
         Command::Replay(args) => block_on(replay::run(args, &config)),
         Command::Demo(args) => block_on(demo::run(args)),
+        Command::Mcp(_) => block_on(mcp::run(&config)),
         Command::Serve(_) => block_on(serve::run(&config)),
     };
     done.map_err(|error| database::explained(error, &config.db_path))

@@ -17,6 +17,7 @@ pub mod intake;
 pub mod library;
 pub mod lifecycle;
 pub mod lookup;
+pub mod mcp;
 pub mod metrics;
 pub mod model;
 mod nearest;

@@ -81,6 +81,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     app::{
         self, AppError, asking,
@@ -88,7 +90,6 @@ use crate::{
     },
     clock::Clock,
     config::{self, Config, Flags, Problems},
-    lifecycle::Lifecycle,
     lookup::{Lookup, LookupError, Question, Terms},
     model::{
         sweep::{AskedBy, SweepOrder, SweepReport},
@@ -207,7 +208,7 @@ pub async fn sweep(settings: &Settings, wish: SweepWish) -> Result<SweepReport, 
     let order = SweepOrder { asked_by: AskedBy::Command, dry_run, ttl_days, accept_missing };
     loop {
         // Nobody stops this lifecycle.
-        let swept = reconcile::run(&settings.0, order, &Lifecycle::default(), &Clock::system(), |_| ()).await?;
+        let swept = reconcile::run(&settings.0, order, &CancellationToken::new(), &Clock::system(), |_| ()).await?;
         if let Reconciled::Ended(report) = swept {
             return Ok(*report);
         }

@@ -1,6 +1,6 @@
 //! The one question that every door asks: may this company be pushed?
 //!
-//! HTTP and the command line ask here and nowhere else, so that they cannot differ. The keys of a question are made
+//! HTTP, MCP and the command line ask here and nowhere else, so that they cannot differ. The keys of a question are made
 //! by the very functions that make the keys of a page.
 
 pub mod changes;
@@ -12,8 +12,10 @@ mod ground;
 pub mod history;
 mod issue;
 pub mod issues;
+pub mod keys;
 pub mod listing;
 mod refresh;
+pub mod schema;
 pub mod status;
 pub mod sweeps;
 mod table;

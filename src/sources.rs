@@ -20,7 +20,7 @@ use crate::{
     model::{
         entry::Standing,
         id::{DataSourceId, PageId},
-        page::{Page, Parent, Snapshot},
+        page::{Page, Parent, Schema, Snapshot},
         sighting::Sighting,
     },
     notion::{Notion, NotionError, Priority, Query, QueryPage},
@@ -84,6 +84,11 @@ impl<N: Notion> Sources<N> {
         source.gate.note(read.as_ref().err());
         self.learnt.send_replace(self.resolved());
         read
+    }
+
+    /// Reads the schema of the `nth` source from Notion, and neither stores nor learns what it says.
+    pub async fn look(&self, nth: usize, now: DateTime<Utc>, priority: Priority) -> Result<Schema, AskError> {
+        self.all.get(nth).ok_or(AskError::Unresolved)?.look(now, priority).await
     }
 
     /// Returns the same sources with a memory of their own: what these learn nobody else hears of.

@@ -28,7 +28,7 @@ const HOUSE: &[Layer] = &[
     Layer { modules: &["sources"], may_import: Reach::Only(&["model", "causes", "derive", "notion", "store"]) },
     Layer { modules: &["inbox", "cache"], may_import: Reach::Only(&["model", "derive", "store", "clock", "metrics"]) },
     Layer { modules: &["intake", "worker", "sweep", "lookup"], may_import: Reach::LayersBelow },
-    Layer { modules: &["http", "simulator"], may_import: Reach::LayersBelow },
+    Layer { modules: &["http", "mcp", "simulator"], may_import: Reach::LayersBelow },
     Layer { modules: &["app"], may_import: Reach::LayersBelow },
     Layer { modules: &["cli", "library"], may_import: Reach::LayersBelow },
 ];

@@ -35,10 +35,10 @@ use suppressd::{
     http::{
         body::{Bodies, BodyLimits},
         listen::{Limits, Listener},
-        private,
+        private::{self, Private},
     },
     lifecycle::Lifecycle,
-    lookup::{Lookup, LookupSettings},
+    lookup::{Lookup, LookupSettings, followers::Followers},
     metrics::Metrics,
     model::id::TableId,
     store::sqlite::SqliteStore,
@@ -72,7 +72,9 @@ fn main() {
     let lookup = Lookup::new(store, clock, settings);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let lifecycle = Lifecycle::default();
-    let router = private::router(lookup, lifecycle.health.clone(), Bodies::new(BodyLimits::default()), None);
+    let bodies = Bodies::new(BodyLimits::default());
+    let inside = Private { lookup, health: lifecycle.health.clone(), bodies };
+    let router = private::router(inside, Followers::new(lifecycle.soft.clone()), None, Router::new());
     let ours = runtime.block_on(serve(router, &lifecycle));
 
     let mut rng = fastrand::Rng::with_seed(7);

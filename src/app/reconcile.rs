@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     app::{
         AppError, Asking, housekeeping,
@@ -11,7 +13,6 @@ use crate::{
     },
     clock::Clock,
     config::Config,
-    lifecycle::Lifecycle,
     lookup::sweeps::OPEN_MAX,
     model::sweep::{SweepId, SweepOrder, SweepProgress, SweepReport, SweepState},
     notion::{budget::Budget, client::Client},
@@ -58,24 +59,34 @@ pub enum Reconciled {
 pub async fn run(
     config: &Config,
     order: SweepOrder,
-    lifecycle: &Lifecycle,
+    stop: &CancellationToken,
     clock: &Clock,
-    mut told: impl FnMut(&Standing),
+    told: impl FnMut(&Standing),
 ) -> Result<Reconciled, AppError> {
     if !config.db_path.exists() {
         // Nobody serves a database that is not there, so this process will have to ask Notion.
         config.notion()?;
     }
-    let store = store(config, clock)?;
+    run_over(&store(config, clock)?, config, (order, stop), clock, told).await
+}
+
+/// The same over a store that is open, also where the `serve` that has the right to the work is this process.
+pub(super) async fn run_over(
+    store: &SqliteStore,
+    config: &Config,
+    (order, stop): (SweepOrder, &CancellationToken),
+    clock: &Clock,
+    mut told: impl FnMut(&Standing),
+) -> Result<Reconciled, AppError> {
     let mut asked: Option<SweepId> = None;
-    while !lifecycle.soft.is_cancelled() {
-        match rights::turn(&store)? {
+    while !stop.is_cancelled() {
+        match rights::turn(store)? {
             Turn::Ours(_right) => {
-                let run = Run::prepare(config, &store, clock).await?;
+                let run = Run::prepare(config, store, clock).await?;
                 if !order.dry_run {
-                    asked = Some(ask(&store, order, asked, clock).await?);
+                    asked = Some(ask(store, order, asked, clock).await?);
                 }
-                if let CarriedOut::Ended(report) = run.sweep(order, asked, lifecycle, &mut told).await? {
+                if let CarriedOut::Ended(report) = run.sweep((order, stop), asked, &mut told).await? {
                     return Ok(Reconciled::Ended(report));
                 }
             }
@@ -87,7 +98,7 @@ pub async fn run(
                 };
                 // Its process may have died over it.
                 if sweep.as_ref().is_none_or(StoredSweep::died) {
-                    asked = Some(ask(&store, order, asked, clock).await?);
+                    asked = Some(ask(store, order, asked, clock).await?);
                 }
                 if let Some(report) = sweep.as_ref().and_then(|sweep| sweep.report.clone()) {
                     return Ok(Reconciled::Ended(Box::new(report)));
@@ -96,7 +107,7 @@ pub async fn run(
                 told(&Standing { progress, by: By::Serve });
             }
         }
-        let _stopped = lifecycle.soft.run_until_cancelled(tokio::time::sleep(ROUND)).await;
+        let _stopped = stop.run_until_cancelled(tokio::time::sleep(ROUND)).await;
     }
     Ok(Reconciled::Stopped)
 }
@@ -149,9 +160,8 @@ impl Run {
     /// Sweeps, and gives way to a `serve` that is started meanwhile.
     async fn sweep(
         &self,
-        order: SweepOrder,
+        (order, stop): (SweepOrder, &CancellationToken),
         asked: Option<SweepId>,
-        lifecycle: &Lifecycle,
         told: &mut impl FnMut(&Standing),
     ) -> Result<CarriedOut, AppError> {
         let store = &self.sweeping.store;
@@ -166,7 +176,6 @@ impl Run {
                 drop(housekeeping::keep_budgets(store, &self.budgets).await);
             }
         };
-        let stop = &lifecycle.soft;
         let sweeping = async {
             match asked {
                 Some(id) if !order.dry_run => self.sweeping.carry_out(Job { id, order, stop }, round).await,

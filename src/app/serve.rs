@@ -1,13 +1,22 @@
 //! `serve`: the receiver, the worker, the lookup, and what keeps them in order.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{
-        AppError, Clients, cache, clients, housekeeping, lookup_over, rights, shown, store,
+        AppError, Clients, cache, clients, housekeeping, lookup_over,
+        mcp::Within,
+        rights, shown, store,
         sweeping::{Nightly, Sweeping},
         vault, worker_settings,
     },
@@ -17,7 +26,8 @@ use crate::{
     http::{
         body::{Bodies, BodyLimits},
         listen::{Limits, Listener},
-        private, public,
+        private::{self, Private},
+        public,
     },
     inbox::Inbox,
     intake::{
@@ -26,6 +36,7 @@ use crate::{
     },
     lifecycle::Lifecycle,
     lookup::followers::Followers,
+    mcp::doors,
     metrics::Metrics,
     model::id::TableId,
     notion::Notion,
@@ -106,16 +117,29 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
     let writer = lifecycle.health.part("writer", housekeeping::PATIENCE);
     let bodies = Bodies::new(BodyLimits::default());
     let public_routes = public::router(intake, bodies.clone(), metrics.clone());
+    let may_ask = Arc::new(AtomicBool::new(false));
+    let mcp = doors::router(
+        Within {
+            config: Arc::new(config.clone()),
+            clock: clock.clone(),
+            lookup: lookup.clone(),
+            configured: configured.clone(),
+            sources: nightly.sources.clone(),
+            may_ask: Arc::clone(&may_ask),
+        },
+        &lifecycle.soft,
+        &lifecycle.hard,
+    );
     let followers = Followers::new(lifecycle.soft.clone());
-    let private_routes =
-        private::router(lookup, followers.clone(), lifecycle.health.clone(), bodies, service.admin_token);
+    let inside = Private { lookup, health: lifecycle.health.clone(), bodies };
+    let private_routes = private::router(inside, followers.clone(), service.admin_token, mcp);
 
     housekeeping::restore_budgets(&store, &keeper.budgets).await?;
     let reports = worker.reports();
     lifecycle.spawn("sources", follow(worker.known_sources(), configured, ours, lifecycle.soft.clone()));
     lifecycle.spawn("housekeeping", keeper.run(writer, lifecycle.soft.clone()));
     lifecycle.spawn("changes", followers.watch(store.clone()));
-    spawn_work(lifecycle, &store, serves, (worker, health), nightly);
+    spawn_work(lifecycle, &store, (serves, may_ask), (worker, health), nightly);
     lifecycle
         .spawn("private listener", private.serve(private_routes, Limits::PRIVATE, metrics.clone(), lifecycle.clone()));
     lifecycle.spawn("public listener", public.serve(public_routes, Limits::PUBLIC, metrics.clone(), lifecycle.clone()));
@@ -126,7 +150,7 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
 fn spawn_work<N: Notion>(
     lifecycle: &Lifecycle,
     store: &SqliteStore,
-    serves: Exclusive,
+    (serves, may_ask): (Exclusive, Arc<AtomicBool>),
     (worker, health): (Worker<SqliteStore, N>, WorkerHealth),
     nightly: Nightly<N>,
 ) {
@@ -134,6 +158,7 @@ fn spawn_work<N: Notion>(
     let (stop, store) = (lifecycle.soft.clone(), store.clone());
     lifecycle.spawn("worker", async move {
         let Some(right) = stop.run_until_cancelled(right_to_work(&store, &health)).await else { return };
+        may_ask.store(true, Ordering::Relaxed);
         let right = Arc::new((right, serves));
         has_right.send_replace(Some(Arc::clone(&right)));
         tokio::join!(worker.clone().run(stop.clone(), health), worker.refresh(stop));

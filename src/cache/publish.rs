@@ -126,7 +126,9 @@ fn record(
     if from != to {
         let change = change(from, to);
         rows.record_change(&change)?;
-        return Ok(Some(change));
+        // A page that moved to another source, or has another address, is a change for followers alone.
+        let is_seen = seen(change.from.as_ref()) != seen(change.to.as_ref());
+        return Ok(is_seen.then_some(change));
     }
     match rows.told(key)? {
         Some(told) if told == to => (),
@@ -135,6 +137,11 @@ fn record(
         told => rows.record_change(&change(told.flatten(), to))?,
     }
     Ok(None)
+}
+
+/// Returns what people see in a row.
+fn seen(face: Option<&Face>) -> Option<(PageId, &str, Option<&str>)> {
+    face.map(|face| (face.page, face.status.as_str(), face.company_name.as_deref()))
 }
 
 fn face(row: &Published) -> Option<Face> {

@@ -16,7 +16,7 @@ use crate::{
             following::ChangesArgs,
             mending::{ExplainArgs, IssuesArgs},
             receiving::{EventsCommand, ReplayArgs},
-            serving::{DemoArgs, HandshakeArgs, ReconcileArgs, ServeArgs},
+            serving::{DemoArgs, HandshakeArgs, McpArgs, ReconcileArgs, ServeArgs},
         },
         exit::EXIT_STATUSES,
     },
@@ -80,6 +80,8 @@ Examples:
     Events(EventsCommand),
     #[expect(missing_docs, reason = "as above")]
     Replay(ReplayArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Mcp(McpArgs),
     /// Looks at the settings.
     #[command(
         subcommand,
@@ -101,7 +103,9 @@ impl Args {
             Command::Reconcile(args) if args.interval.is_none() => {
                 flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "warn".to_owned());
             }
-            Command::Replay(_) => drop(flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "warn".to_owned())),
+            Command::Replay(_) | Command::Mcp(_) => {
+                flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "warn".to_owned());
+            }
             _ => (),
         }
         flags

@@ -57,7 +57,7 @@ async fn again_and_again(args: &ReconcileArgs, config: &Config, lifecycle: &Life
     let mut last = ExitStatus::Stale;
     loop {
         let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
-        let reconciled = reconcile::run(config, order, lifecycle, &clock, |standing| show(&bar, standing)).await;
+        let reconciled = reconcile::run(config, order, &lifecycle.soft, &clock, |standing| show(&bar, standing)).await;
         bar.finish_and_clear();
         let mut output = Output::stdout();
         match (reconciled, args.interval) {

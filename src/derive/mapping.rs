@@ -238,7 +238,7 @@ fn found_otherwise(role: Role, wanted: &str, property: &SchemaProperty) -> Note 
 }
 
 /// Returns whether values of a type can say something in a role. A type that Notion added later may.
-fn gives_text(kind: &str, role: Role) -> bool {
+pub fn gives_text(kind: &str, role: Role) -> bool {
     match kind {
         "place" => role == Role::Location,
         "files" | "people" | "relation" | "button" | "checkbox" | "date" | "verification" | "created_by"

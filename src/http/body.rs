@@ -4,12 +4,17 @@ use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, HttpBody as _},
+    extract::{Request, State},
     http::StatusCode,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
+
+use crate::http::problem::Problem;
 
 /// The unit in which memory is shared out.
 const UNIT_BYTES: usize = 1024;
@@ -87,6 +92,19 @@ impl Refusal {
     }
 }
 
+/// Reads a body within bounds, for handlers that would read it without.
+pub(super) async fn read_first(State(bodies): State<Bodies>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match bodies.read(body).await {
+        Ok(Held { bytes, share }) => {
+            let answer = next.run(Request::from_parts(head, Body::from(bytes))).await;
+            drop(share);
+            answer
+        }
+        Err(refusal) => Problem::new(refusal.status(), refusal.to_string()).into_response(),
+    }
+}
+
 impl Bodies {
     /// Shares out the memory of `limits` among all bodies that are read here.
     pub fn new(limits: BodyLimits) -> Self {
@@ -133,7 +151,7 @@ impl Bodies {
 
 #[cfg(test)]
 mod tests {
-    use axum::{Router, extract::State, response::IntoResponse as _, routing::post};
+    use axum::{Router, routing::post};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpStream,

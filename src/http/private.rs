@@ -18,36 +18,36 @@ use tower_http::compression::{
     predicate::{NotForContentType, Predicate as _, SizeAbove},
 };
 
+pub use crate::http::state::Private;
 use crate::{
     http::{
         admission::admit,
-        body::Bodies,
+        body::read_first,
         changes::{self, Feed, KEEP_ALIVE},
         check, describe, events, explain, issues, openapi,
         panics::answer_panics,
         request::{end_in_time, identify},
-        state::Private,
         status, sweeps,
     },
-    lifecycle::health::Health,
-    lookup::{Lookup, followers::Followers},
+    lookup::followers::Followers,
     store::Store,
 };
 
 /// A shorter answer is not worth compressing: it fits into one packet as it is.
 const COMPRESSED_MIN: u16 = 1024;
 
-/// Builds the private routes over `lookup`.
+/// Builds the private routes, and takes in those of another protocol: the same may ask there, within the same bounds, but
+/// for the time that an answer takes.
 pub fn router<S: Store>(
-    lookup: Lookup<S>,
+    private: Private<S>,
     followers: Followers,
-    health: Health,
-    bodies: Bodies,
     token: Option<SecretString>,
+    others: Router,
 ) -> Router {
     describe::begin();
     let asks_for_token = token.is_some();
-    let feed = Feed { lookup: lookup.clone(), followers, keep_alive: KEEP_ALIVE };
+    let bodies = private.bodies.clone();
+    let feed = Feed { lookup: private.lookup.clone(), followers, keep_alive: KEEP_ALIVE };
     let routes = ApiRouter::new()
         .merge(check::routes())
         .merge(explain::routes())
@@ -57,8 +57,9 @@ pub fn router<S: Store>(
         .merge(status::routes())
         .merge(openapi::routes())
         .merge(changes::routes(feed))
-        .with_state(Private { lookup, health, bodies })
+        .with_state(private)
         .layer(from_fn(end_in_time))
+        .merge(others.layer(from_fn_with_state(bodies, read_first)))
         .layer(from_fn_with_state(token.map(Arc::new), admit))
         .api_route("/healthz", status::healthz());
     openapi::finish(routes, asks_for_token)
@@ -82,13 +83,13 @@ mod tests {
         clock::Clock,
         derive::Rules,
         http::{
-            body::BodyLimits,
+            body::{Bodies, BodyLimits},
             check::COMPANIES_MAX,
             listen::{Limits, Listener},
         },
         intake::testing::Memory,
-        lifecycle::Lifecycle,
-        lookup::LookupSettings,
+        lifecycle::{Lifecycle, health::Health},
+        lookup::{Lookup, LookupSettings},
         metrics::Metrics,
         model::entry::Door,
         store::{Disposition, NewEvent, sqlite::SqliteStore},
@@ -110,7 +111,8 @@ mod tests {
         let (base, lifecycle) = (format!("http://{}", listener.address()), Lifecycle::default());
         let (health, bodies) = (lifecycle.health.clone(), Bodies::new(BodyLimits::default()));
         let followers = Followers::new(lifecycle.soft.clone());
-        let router = router(lookup(store), followers, health.clone(), bodies, token.map(SecretString::from));
+        let private = Private { lookup: lookup(store), health: health.clone(), bodies };
+        let router = router(private, followers, token.map(SecretString::from), Router::new());
         lifecycle.spawn("listener", listener.serve(router, Limits::PRIVATE, Metrics::default(), lifecycle.clone()));
         Served { base, health, client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }

@@ -4,11 +4,11 @@ use crate::{http::body::Bodies, lifecycle::health::Health, lookup::Lookup};
 
 /// What the handlers of the private door work with.
 #[derive(Debug, Clone)]
-pub(super) struct Private<S> {
+pub struct Private<S> {
     /// Knows the answers.
-    pub(super) lookup: Lookup<S>,
+    pub lookup: Lookup<S>,
     /// Knows how the parts of the program are.
-    pub(super) health: Health,
+    pub health: Health,
     /// Reads what is sent.
-    pub(super) bodies: Bodies,
+    pub bodies: Bodies,
 }

@@ -1,12 +1,15 @@
 //! Sweeps: what is asked for, how one stands, what came of it.
 
-use std::{collections::BTreeMap, fmt};
+mod drift;
+
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::id::{DataSourceId, PageId};
+use crate::model::id::DataSourceId;
+pub use crate::model::sweep::drift::{Drift, DriftCounts, DriftKind, Told};
 
 /// The number of a sweep; later ones have larger ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +57,8 @@ pub enum AskedBy {
     Command,
     /// Somebody over HTTP.
     Api,
+    /// A model, or whoever it works for, over MCP.
+    Mcp,
     /// The hour that the settings name.
     Schedule,
     /// No complete sweep is young enough: at the start, after a failed one, or because the mapping has changed.
@@ -66,6 +71,7 @@ impl AskedBy {
         match self {
             Self::Command => "command",
             Self::Api => "api",
+            Self::Mcp => "mcp",
             Self::Schedule => "schedule",
             Self::Need => "need",
         }
@@ -213,138 +219,4 @@ pub struct SweepCounts {
     pub pages_removed: u64,
     /// Pages that answer 404: their rows stay until they expire.
     pub pages_missing: u64,
-}
-
-/// The ways in which a sweep finds the cache different.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DriftKind {
-    /// The page had no row, or not this one.
-    MissingRow,
-    /// A row said something else than the page.
-    StaleRow,
-    /// A row stood for a page that is in the trash or elsewhere.
-    ShouldHaveGone,
-    /// The page holds other keys than its rows.
-    KeyChanged,
-}
-
-impl DriftKind {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::MissingRow, Self::StaleRow, Self::ShouldHaveGone, Self::KeyChanged];
-
-    /// Returns the word under which it is stored and shown.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::MissingRow => "missing_row",
-            Self::StaleRow => "stale_row",
-            Self::ShouldHaveGone => "should_have_gone",
-            Self::KeyChanged => "key_changed",
-        }
-    }
-
-    /// Returns it in words for people.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::MissingRow => "missing row",
-            Self::StaleRow => "stale row",
-            Self::ShouldHaveGone => "leftover row",
-            Self::KeyChanged => "changed key",
-        }
-    }
-
-    /// Reads a word that [`DriftKind::name`] gave.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
-/// What became of the event that should have told of a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Told {
-    /// None came.
-    Never,
-    /// One came after the sweep had found it.
-    Late,
-    /// One was here, and its page waited to be looked at.
-    Waiting,
-    /// One was here, and its look had failed for good.
-    Parked,
-    /// One was here, and was not looked at because it seemed to change nothing of ours.
-    Skipped,
-    /// One was here and had been looked at; Notion showed something else then.
-    Settled,
-}
-
-impl Told {
-    /// Every way.
-    pub const ALL: [Self; 6] = [Self::Never, Self::Late, Self::Waiting, Self::Parked, Self::Skipped, Self::Settled];
-
-    /// Returns the word under which it is stored and shown.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Never => "never",
-            Self::Late => "late",
-            Self::Waiting => "waiting",
-            Self::Parked => "parked",
-            Self::Skipped => "skipped",
-            Self::Settled => "settled",
-        }
-    }
-
-    /// Reads a word that [`Told::name`] gave.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|told| told.name() == name)
-    }
-}
-
-/// One difference that a sweep found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Drift {
-    /// The page.
-    pub page: PageId,
-    /// In which way.
-    pub kind: DriftKind,
-    /// The first key that it is about.
-    pub key: Option<String>,
-    /// An event about the page that happened before this cannot have told it.
-    pub since: DateTime<Utc>,
-    /// When the sweep found it.
-    pub found_at: DateTime<Utc>,
-    /// Whether an event had told it, and what became of that.
-    pub told: Told,
-}
-
-/// Differences in figures.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct DriftCounts {
-    /// How many of each kind.
-    #[serde(flatten)]
-    pub by_kind: BTreeMap<DriftKind, u64>,
-    /// What became of the events that should have told them.
-    pub told: BTreeMap<Told, u64>,
-}
-
-impl DriftCounts {
-    /// Returns counts with every kind in them.
-    pub fn none() -> Self {
-        Self { by_kind: DriftKind::ALL.into_iter().map(|kind| (kind, 0)).collect(), told: BTreeMap::new() }
-    }
-
-    /// Counts `n` differences more.
-    pub fn add(&mut self, kind: DriftKind, told: Told, n: u64) {
-        *self.by_kind.entry(kind).or_default() += n;
-        *self.told.entry(told).or_default() += n;
-    }
-
-    /// Returns how many there are.
-    pub fn total(&self) -> u64 {
-        self.by_kind.values().sum()
-    }
-
-    /// Returns how many no event had told before the sweep found them.
-    pub fn untold(&self) -> u64 {
-        [Told::Never, Told::Late].iter().filter_map(|told| self.told.get(told)).sum()
-    }
 }

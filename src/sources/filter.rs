@@ -183,7 +183,7 @@ impl Basis {
     }
 
     /// Says why the filter cannot be used: a mapped property may change although nobody edits it.
-    fn unused(&self) -> Option<String> {
+    pub fn unused(&self) -> Option<String> {
         let (role, property) = self.mapped.0.iter().find(|(_, property)| !PLAIN.contains(&property.kind.as_str()))?;
         Some(format!("{} is read from a property of type {:?}, which can change unedited", role.name(), property.kind))
     }

@@ -123,6 +123,12 @@ impl<N: Notion> Source<N> {
         Ok(ours.max_by_key(|(resolved_at, _)| *resolved_at).map(|(_, known)| Arc::new(known)))
     }
 
+    /// Reads the schema as it is now.
+    pub(super) async fn look(&self, now: DateTime<Utc>, priority: Priority) -> Result<Schema, AskError> {
+        let schemas = self.gate.guard(now, self.notion.schemas(self.settings.table, priority)).await?;
+        pick(schemas, self.resolved().as_deref())
+    }
+
     /// Reads the schema and stores what it says.
     pub(super) async fn resolve<S: Store>(
         &self,

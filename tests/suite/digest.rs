@@ -72,7 +72,7 @@ async fn check(seed: u64) {
 async fn sweep(config: &Config, seed: u64) {
     let lifecycle = Lifecycle::default();
     let order = SweepOrder::by(AskedBy::Command);
-    let swept = reconcile::run(config, order, &lifecycle, &Clock::system(), |_| ()).await.unwrap();
+    let swept = reconcile::run(config, order, &lifecycle.soft, &Clock::system(), |_| ()).await.unwrap();
     let is_complete = matches!(&swept, Reconciled::Ended(report) if report.outcome == SweepState::Complete);
     assert!(is_complete, "seed {seed}: {swept:?}");
 }

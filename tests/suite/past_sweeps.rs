@@ -10,7 +10,7 @@ use suppressd::{
     http::{
         body::{Bodies, BodyLimits},
         listen::{Limits, Listener},
-        private,
+        private::{self, Private},
     },
     lifecycle::Lifecycle,
     lookup::{
@@ -86,13 +86,9 @@ impl World {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let (base, lifecycle) = (format!("http://{}", listener.address()), Lifecycle::default());
         let bodies = Bodies::new(BodyLimits::default());
-        let router = private::router(
-            self.lookup(),
-            Followers::new(lifecycle.soft.clone()),
-            lifecycle.health.clone(),
-            bodies,
-            None,
-        );
+        let private = Private { lookup: self.lookup(), health: lifecycle.health.clone(), bodies };
+        let followers = Followers::new(lifecycle.soft.clone());
+        let router = private::router(private, followers, None, axum::Router::new());
         lifecycle.spawn("door", listener.serve(router, Limits::PRIVATE, Metrics::default(), lifecycle.clone()));
         Door { base, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }

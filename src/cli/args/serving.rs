@@ -78,6 +78,24 @@ pub struct ReconcileArgs {
     pub json: bool,
 }
 
+/// Offers the cache to models: an MCP server on stdin and stdout.
+///
+/// A client such as an editor or an agent starts it, talks to it, and ends it by closing its stdin. Its tools ask what
+/// `check`, `keys` and `status` ask, sweep as `reconcile` does, and compare the CRM's schema with what is needed. It may run
+/// beside `serve`, which then does the work that needs Notion. Without Notion's settings, what needs them says so, and the
+/// rest answers. Logs go to stderr.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+The same tools are served by `serve` over HTTP at /mcp of its private address, with its bearer token if there is one.
+
+Examples:
+  suppressd --db-path signals.db mcp
+  claude mcp add suppressd -- suppressd --db-path /var/lib/suppressd/signals.db mcp
+
+As most clients are told of it, in JSON:
+  {\"mcpServers\": {\"suppressd\": {\"command\": \"suppressd\", \"args\": [\"--db-path\", \"signals.db\", \"mcp\"]}}}")]
+pub struct McpArgs {}
+
 /// Shows the verification token that Notion sent, or forgets it.
 ///
 /// When a subscription is created, Notion sends a token to the webhook's address, once. `serve` stores it beside the
