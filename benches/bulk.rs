@@ -61,9 +61,9 @@ fn main() {
     // As the command opens it.
     let lookup = Lookup::new(SqliteStore::open_for_reading(&db).unwrap(), clock, settings);
 
-    let table = |name: &str, head: &str, row: &dyn Fn(usize, u128) -> String, held: &dyn Fn(usize) -> bool| {
+    let table = |name: &str, first: &str, row: &dyn Fn(usize, u128) -> String, held: &dyn Fn(usize) -> bool| {
         let path = folder.path().join(name);
-        let (mut rng, mut text, mut expected) = (fastrand::Rng::with_seed(7), head.to_owned(), Tally::default());
+        let (mut rng, mut text, mut expected) = (fastrand::Rng::with_seed(7), first.to_owned(), Tally::default());
         for at in 0..ASKED {
             let company = rng.u128(..ROWS);
             let company = if held(at) { company } else { company + ROWS };
@@ -83,10 +83,10 @@ fn main() {
         |at: usize, company: u128| format!(r#"{{"id":{at},"key":"domain:company-{company}.com","note":"ours"}}"#);
     let site =
         |at: usize, company: u128| format!("{at},Company {company},https://www.company-{company}.com/about,London");
-    let head = "id,key,note\n";
-    let mixed = table("mixed.csv", head, &key, &|at| at.is_multiple_of(2));
-    let held = table("held.csv", head, &key, &|_| true);
-    let absent = table("absent.csv", head, &key, &|_| false);
+    let columns = "id,key,note\n";
+    let mixed = table("mixed.csv", columns, &key, &|at| at.is_multiple_of(2));
+    let held = table("held.csv", columns, &key, &|_| true);
+    let absent = table("absent.csv", columns, &key, &|_| false);
     let lines = table("mixed.jsonl", "", &json, &|at| at.is_multiple_of(2));
     let companies = table("companies.csv", "id,name,website,city\n", &site, &|at| at.is_multiple_of(2));
     let plain = plain(&db);

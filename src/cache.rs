@@ -12,6 +12,7 @@ mod current;
 mod expiry;
 mod order;
 mod publish;
+mod renamed;
 
 pub use crate::cache::{current::Current, expiry::LetGo};
 
@@ -154,7 +155,7 @@ impl Cache {
             || sighting.view == View::Page
             || earlier.as_ref().is_some_and(|it| order::is_to_come(it.observed_at, now))
         {
-            rows.put_page(&page)?;
+            renamed::put(rows, earlier.as_ref(), &page)?;
         }
         let (strength, changes) = self.settle_claims(rows, &page, cause, now)?;
         let applied = match (&earlier, page.standing) {
@@ -204,9 +205,9 @@ impl Cache {
             seen_by: Some(cause.door),
             missing_since: None,
             unfound_since: None,
-            ..known
+            ..known.clone()
         };
-        rows.put_page(&gone)?;
+        renamed::put(rows, Some(&known), &gone)?;
         let (strength, changes) = self.settle_claims(rows, &gone, cause, now)?;
         Ok(Outcome { applied: Applied::Removed, strength, changes })
     }

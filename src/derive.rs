@@ -5,10 +5,14 @@
 
 mod candidates;
 mod canonical;
+mod common_words;
 mod company;
+mod company_name;
 mod domain;
 mod host;
 mod key;
+mod legal_forms;
+mod likeness;
 pub mod mapping;
 mod name;
 mod record;
@@ -21,7 +25,9 @@ use sha2::{Digest as _, Sha256};
 pub(crate) use crate::derive::text::excerpt;
 pub use crate::derive::{
     candidates::{Derived, Unused, company_candidates, text_candidates, values_candidates},
+    company_name::ComparableName,
     key::Why,
+    likeness::Likeness,
     record::{entry, standing},
     shared::{InvalidSharedHosts, SharedHosts},
 };

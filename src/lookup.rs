@@ -14,6 +14,8 @@ mod issue;
 pub mod issues;
 pub mod keys;
 pub mod listing;
+mod names;
+mod possible;
 mod refresh;
 pub mod schema;
 pub mod status;
@@ -24,10 +26,15 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 
+pub use crate::lookup::possible::{OFFERED_MAX, SCORE_MIN};
 use crate::{
     clock::Clock,
     derive::{self, Derived, Rules},
-    lookup::ground::{Answered, Ground},
+    lookup::{
+        ground::{Answered, Ground},
+        names::Names,
+        possible::Offers,
+    },
     model::{
         id::TableId,
         key::Candidate,
@@ -72,6 +79,7 @@ pub struct Lookup<S> {
     clock: Clock,
     /// Shared: every question over HTTP has a clone of its own, and the rules hold hundreds of hosts.
     settings: Arc<LookupSettings>,
+    names: Names,
 }
 
 /// Why there is no answer.
@@ -88,7 +96,7 @@ pub enum LookupError {
 impl<S: Store> Lookup<S> {
     /// Opens the lookup over `store`.
     pub fn new(store: S, clock: Clock, settings: LookupSettings) -> Self {
-        Self { store, clock, settings: Arc::new(settings) }
+        Self { store, clock, settings: Arc::new(settings), names: Names::default() }
     }
 
     /// Returns the store that is asked.
@@ -148,13 +156,22 @@ impl<S: Store> Lookup<S> {
     ) -> Result<Vec<Result<Answered, LookupError>>, StoreError> {
         let max_age = max_age.unwrap_or(self.settings.max_age);
         let ground = Ground::read(rows, self.clock.now(), max_age, &self.settings.tables)?;
-        questions
-            .iter()
-            .map(|question| match self.candidates(question) {
-                Ok(candidates) => ground.verdict(rows, candidates).map(Ok),
-                Err(error) => Ok(Err(error)),
-            })
-            .collect()
+        let mut offers = Offers::new(&self.names);
+        let mut answer = |question| match self.candidates(question) {
+            Ok(candidates) => {
+                let mut answered = ground.verdict(rows, candidates)?;
+                offers.add(rows, &ground, question, &mut answered.verdict)?;
+                Ok(Ok(answered))
+            }
+            Err(error) => Ok(Err(error)),
+        };
+        questions.iter().map(&mut answer).collect()
+    }
+
+    /// Brings what is kept of the companies' names in memory up to date, so that the next question need not wait for it.
+    pub async fn follow_names(&self) -> Result<(), StoreError> {
+        let names = self.names.clone();
+        self.store.read(move |rows| names.at(rows).map(drop)).await
     }
 
     fn candidates(&self, question: &Question) -> Result<Vec<Candidate>, LookupError> {

@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod history;
 mod issues;
+mod names;
 mod refreshes;
 mod skips;
 mod sources;
@@ -27,6 +28,7 @@ pub use crate::store::{
     },
     history::{ClaimCount, HistoryRows},
     issues::{IssueRows, ListedRow},
+    names::{NameRows, Renaming},
     refreshes::{Refresh, RefreshRows},
     skips::SkipRows,
     sources::{SourceRows, StoredSource},
@@ -85,11 +87,29 @@ impl fmt::Debug for Exclusive {
 
 /// Every row operation, within one transaction.
 pub trait Rows:
-    EventRows + SkipRows + CacheRows + ChangeRows + SourceRows + SweepRows + RefreshRows + HistoryRows + IssueRows
+    EventRows
+    + SkipRows
+    + CacheRows
+    + ChangeRows
+    + SourceRows
+    + SweepRows
+    + RefreshRows
+    + HistoryRows
+    + IssueRows
+    + NameRows
 {
 }
 
-impl<R: EventRows + SkipRows + CacheRows + ChangeRows + SourceRows + SweepRows + RefreshRows + HistoryRows + IssueRows>
-    Rows for R
+impl<R> Rows for R where
+    R: EventRows
+        + SkipRows
+        + CacheRows
+        + ChangeRows
+        + SourceRows
+        + SweepRows
+        + RefreshRows
+        + HistoryRows
+        + IssueRows
+        + NameRows
 {
 }

@@ -39,10 +39,14 @@ pub(crate) fn fill(store: &SqliteStore, now: DateTime<Utc>) {
         mapping: "{}".to_owned(),
         hard: serde_json::to_string(&HardStatuses::default()).unwrap(),
         resolved_at: now,
-        watermark: Some(now),
+        watermark: None,
         retired_at: None,
     };
-    runtime.block_on(store.write(move |rows| rows.put_source(&source))).unwrap();
+    let swept = store.write(move |rows| {
+        rows.put_source(&source)?;
+        rows.set_watermark(SOURCE, now)
+    });
+    runtime.block_on(swept).unwrap();
     let companies: Vec<u128> = (0..ROWS).collect();
     for companies in companies.chunks(AT_ONCE) {
         let (cache, companies) = (cache.clone(), companies.to_vec());

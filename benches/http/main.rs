@@ -25,7 +25,7 @@ use axum::{
     Router,
     body::Bytes,
     http::header,
-    response::IntoResponse,
+    response::IntoResponse as _,
     routing::{get, post},
 };
 use chrono::TimeDelta;

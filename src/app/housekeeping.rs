@@ -17,7 +17,7 @@ use crate::{
     lookup::status::{RUNNING, Running},
     notion::budget::{Budget, BudgetState},
     sources::filter::Filter,
-    store::{Cutoffs, Store, StoreError},
+    store::{Cutoffs, Rows, Store, StoreError},
     worker::Live,
 };
 
@@ -38,6 +38,9 @@ const PRUNED_EVERY: Duration = Duration::from_mins(5);
 
 /// Rows that one step of forgetting takes: a few milliseconds of the writer, between two commits of the intake.
 const PRUNED_AT_ONCE: u32 = 200;
+
+/// Notes of changed names that are kept. An index that is further behind is built anew.
+const RENAMED_KEPT: u32 = 100_000;
 
 /// The wait between two steps of forgetting, so that the intake has most of the writer.
 const BETWEEN_STEPS: Duration = Duration::from_millis(50);
@@ -144,7 +147,10 @@ impl<S: Store> Housekeeper<S> {
             if stop.is_cancelled() {
                 break;
             }
-            match self.inbox.store().write(move |rows| rows.prune(&cutoffs, PRUNED_AT_ONCE)).await {
+            let forget = move |rows: &mut dyn Rows| {
+                Ok(rows.prune(&cutoffs, PRUNED_AT_ONCE)? + rows.forget_renamed(RENAMED_KEPT, PRUNED_AT_ONCE)?)
+            };
+            match self.inbox.store().write(forget).await {
                 Ok(0) => return true,
                 Ok(_) => tokio::time::sleep(BETWEEN_STEPS).await,
                 Err(error) => {

@@ -11,6 +11,7 @@ use std::{
 
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use crate::{
     app::{
@@ -20,6 +21,7 @@ use crate::{
         sweeping::{Nightly, Sweeping},
         vault, worker_settings,
     },
+    cache::Cache,
     causes::told,
     clock::Clock,
     config::Config,
@@ -35,11 +37,11 @@ use crate::{
         relevance::{Known, OurSources},
     },
     lifecycle::Lifecycle,
-    lookup::followers::Followers,
+    lookup::{Lookup, followers::Followers},
     mcp::doors,
     metrics::Metrics,
     model::id::TableId,
-    notion::Notion,
+    notion::{Notion, client::Client},
     sources::{Resolved, SourceSettings, Sources},
     store::{Exclusive, sqlite::SqliteStore},
     sweep::{SweepSettings, Sweeper, schedule::Daily},
@@ -48,6 +50,9 @@ use crate::{
 
 /// The worker beats at least every few seconds; a look of its own may take as long as a request.
 const WORKER_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How often the names in memory are brought up to date.
+const NAMES_ROUND: Duration = Duration::from_secs(2);
 
 /// Notion is asked as often as there is work; its silence is no news.
 const NOTION_PATIENCE: Duration = Duration::MAX;
@@ -91,14 +96,7 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
     let intake = Intake::new(inbox.clone(), vault, ours.clone(), clock.clone(), metrics.clone());
     let filter = sources.filter().clone();
     let cache = cache(config)?;
-    let settings = SweepSettings { windows: config.sweep.windows };
-    let parts = (clock.clone(), metrics.clone());
-    let sweeper = Sweeper::new(store.clone(), sources.clone(), cache.clone(), parts, settings);
-    let nightly = Nightly {
-        sweeping: Sweeping { store: store.clone(), sweeper, clock: clock.clone() },
-        sources: sources.clone(),
-        daily: config.sweep.at.map(|at| Daily { at, zone: config.sweep.zone }),
-    };
+    let nightly = nightly(config, &store, (sources.clone(), cache.clone()), (clock.clone(), metrics.clone()));
     let worker = Worker::new(inbox.clone(), sources, cache, (clock.clone(), metrics.clone()), worker_settings(config));
 
     let keeper = housekeeping::Housekeeper {
@@ -117,6 +115,7 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
     let writer = lifecycle.health.part("writer", housekeeping::PATIENCE);
     let bodies = Bodies::new(BodyLimits::default());
     let public_routes = public::router(intake, bodies.clone(), metrics.clone());
+    lifecycle.spawn("names", follow_names(lookup.clone(), lifecycle.soft.clone()));
     let may_ask = Arc::new(AtomicBool::new(false));
     let mcp = doors::router(
         Within {
@@ -144,6 +143,21 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
         .spawn("private listener", private.serve(private_routes, Limits::PRIVATE, metrics.clone(), lifecycle.clone()));
     lifecycle.spawn("public listener", public.serve(public_routes, Limits::PUBLIC, metrics.clone(), lifecycle.clone()));
     Ok(Serving { public: serving.0, private: serving.1, awaits_token, store, metrics, reports })
+}
+
+fn nightly(
+    config: &Config,
+    store: &SqliteStore,
+    (sources, cache): (Sources<Client>, Cache),
+    (clock, metrics): (Clock, Metrics),
+) -> Nightly<Client> {
+    let settings = SweepSettings { windows: config.sweep.windows };
+    let sweeper = Sweeper::new(store.clone(), sources.clone(), cache, (clock.clone(), metrics), settings);
+    Nightly {
+        sweeping: Sweeping { store: store.clone(), sweeper, clock },
+        sources,
+        daily: config.sweep.at.map(|at| Daily { at, zone: config.sweep.zone }),
+    }
 }
 
 /// Starts what needs the right to the work: the worker and the sweeps.
@@ -184,6 +198,17 @@ async fn right_to_work(store: &SqliteStore, health: &WorkerHealth) -> Exclusive 
             Err(error) => health.notion.failing(told(&error)),
         }
         tokio::time::sleep(rights::ROUND).await;
+    }
+}
+
+/// Keeps the names of the companies in memory, so that no question waits until they are read.
+async fn follow_names(lookup: Lookup<SqliteStore>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        // Who asks hears of it himself.
+        if let Err(error) = lookup.follow_names().await {
+            debug!("cannot read the names of the companies: {}", told(&error));
+        }
+        stop.run_until_cancelled(tokio::time::sleep(NAMES_ROUND)).await;
     }
 }
 

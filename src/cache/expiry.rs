@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    cache::Cache,
+    cache::{Cache, renamed},
     model::{
         entry::{CachedPage, Cause, Entry, Standing},
         id::PageId,
@@ -67,8 +67,8 @@ impl Cache {
     ) -> Result<LetGo, StoreError> {
         let mut let_go = LetGo::default();
         for page in rows.lost(now - self.settings.ttl, now, limit)? {
-            let lost = CachedPage { standing: Standing::Lost, ..page };
-            rows.put_page(&lost)?;
+            let lost = CachedPage { standing: Standing::Lost, ..page.clone() };
+            renamed::put(rows, Some(&page), &lost)?;
             let_go.pages += 1;
             let_go.entries += self.settle_claims(rows, &lost, cause, now)?.1.len() as u64;
         }

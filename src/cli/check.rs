@@ -123,6 +123,11 @@ fn tell<W: std::io::Write>(
             output.line(format_args!("  page    {}", plain(url)))?;
         }
     }
+    for possible in &verdict.possible {
+        let (name, status) = (plain(&possible.company_name), plain(&possible.status));
+        let url = possible.page_url.as_deref().map(plain).unwrap_or_default();
+        output.line(format_args!("  {WARNING}possible{WARNING:#}  {name} ({status}), {:.3}  {url}", possible.score))?;
+    }
     if let Some(proven) = verdict.fresh_as_of {
         let by = verdict.rests_on.map(|by| format!(" by {}", by.name())).unwrap_or_default();
         output.line(format_args!("  proven  {}{by}", instant(proven, now)))?;

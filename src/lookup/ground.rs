@@ -74,8 +74,8 @@ const AHEAD: &str = "the row was last proven at a time that is still to come, so
     nothing: run `suppressd reconcile`";
 
 const ABSENT: &str = "no page of the CRM holds any of the keys";
-const ABSENT_BY_NAME: &str = "no page of the CRM that holds no other key has this name: pages with a domain or another \
-                              key are not compared by name";
+const ABSENT_BY_NAME: &str = "no page of the CRM has this name for a key, which pages with a domain or another key never \
+                              have";
 const ABSENT_TOO_OLD: &str = "no row, but the last complete sweep is older than asked for: run `suppressd reconcile`";
 const ABSENT_AHEAD: &str = "no row, but the last complete sweep lies at a time that is still to come, so the clock was \
     set and that proves nothing: run `suppressd reconcile`";

@@ -5,6 +5,7 @@ mod events;
 mod held;
 mod history;
 mod issues;
+mod names;
 mod open;
 mod refreshes;
 mod rows;

@@ -5,6 +5,8 @@ mod applying;
 mod bulk;
 mod cache;
 mod cli;
+#[path = "../../benches/common/companies.rs"]
+mod companies;
 mod crm;
 mod demo;
 mod digest;
@@ -18,6 +20,7 @@ mod issues;
 mod load;
 mod mcp;
 mod mishaps;
+mod names;
 mod past_sweeps;
 mod pipeline;
 mod planner;

@@ -21,6 +21,7 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
     (3, "skipped_events", include_str!("migrations/0003_skipped_events.sql")),
     (4, "lookups", include_str!("migrations/0004_lookups.sql")),
     (5, "feed", include_str!("migrations/0005_feed.sql")),
+    (6, "renamed", include_str!("migrations/0006_renamed.sql")),
 ];
 
 /// How long a statement waits for somebody else's lock; the pipeline may be writing into the same file.

@@ -5,7 +5,7 @@ use std::{
     ops::Range,
 };
 
-use csv::{Reader, ReaderBuilder, StringRecord, Terminator, Writer, WriterBuilder};
+use csv::{IntoInnerError, Reader, ReaderBuilder, StringRecord, Terminator, Writer, WriterBuilder};
 
 use crate::{
     cli::check::bulk::{
@@ -179,7 +179,7 @@ impl Form for CsvForm {
         let mut writer = self.writer();
         let kept = self.header.iter().filter(|column| !column.is_old).map(|column| column.name.as_str());
         writer.write_record(kept.chain(COLUMNS))?;
-        let head = writer.into_inner().map_err(|error| error.into_error())?;
+        let head = writer.into_inner().map_err(IntoInnerError::into_error)?;
         Ok(if self.marked { [BYTE_ORDER_MARK.as_bytes(), &head].concat() } else { head })
     }
 
@@ -208,7 +208,7 @@ impl Form for CsvForm {
             added.write(&mut writer, answer)?;
             writer.write_record(None::<&[u8]>)?;
         }
-        writer.into_inner().map_err(|error| error.into_error())
+        writer.into_inner().map_err(IntoInnerError::into_error)
     }
 }
 
@@ -346,7 +346,9 @@ mod tests {
             let terminator = if crlf { Terminator::CRLF } else { Terminator::Any(b'\n') };
             let mut writer = WriterBuilder::new().delimiter(delimiter).terminator(terminator).from_writer(Vec::new());
             writer.write_record(&header).unwrap();
-            rows.iter().for_each(|row| writer.write_record(*row).unwrap());
+            for row in &rows {
+                writer.write_record(*row).unwrap();
+            }
             let table = writer.into_inner().unwrap();
 
             let (written, asked, broken) = through(&table);

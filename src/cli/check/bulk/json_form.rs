@@ -360,7 +360,7 @@ mod tests {
         ) {
             let objects: Vec<Json> =
                 objects.into_iter().map(|members| Json::Object(members.into_iter().collect())).collect();
-            let lines: String = objects.iter().map(|object| format!("{object}\n")).collect();
+            let lines: String = objects.iter().map(|object| format!("{object}\n")).collect::<Vec<_>>().concat();
             let (written, asked, broken) = through(lines.as_bytes());
             prop_assert_eq!((asked.len(), broken), (objects.len(), None));
             let back: Vec<Json> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
