@@ -112,7 +112,9 @@ pub struct Summary {
 
 impl Demo {
     /// Starts a workspace that has had `companies` for a while and the program beside it, and waits for its first sweep.
-    pub async fn start(seed: u64, companies: u32, clock: Clock) -> Result<Self, DemoError> {
+    ///
+    /// With `admin_token` the private address asks for it.
+    pub async fn start(seed: u64, companies: u32, admin_token: Option<&str>, clock: Clock) -> Result<Self, DemoError> {
         let folder = tempfile::Builder::new().prefix("suppressd-demo-").tempdir()?;
         let budget = Budget { requests: REQUESTS_PER_MINUTE, ..Budget::default() };
         let manner = Manner { budget, latency: LATENCY, ..Manner::default() };
@@ -125,7 +127,7 @@ impl Demo {
         simulator.faults().at_random(seed, mishaps);
 
         let lifecycle = Lifecycle::default();
-        let config = config(&simulator, &folder)?;
+        let config = config(&simulator, &folder, admin_token)?;
         let serving = serve::start(&config, &lifecycle, &clock).await?;
         let target = format!("http://{}/webhooks/notion", serving.public);
         let manner = Delivering {
@@ -293,8 +295,8 @@ fn differences(expected: &BTreeMap<String, Face>, found: &Found) -> Vec<String> 
         .collect()
 }
 
-fn config(simulator: &Simulator, folder: &TempDir) -> Result<Config, DemoError> {
-    let environment: BTreeMap<&str, String> = BTreeMap::from([
+fn config(simulator: &Simulator, folder: &TempDir, admin_token: Option<&str>) -> Result<Config, DemoError> {
+    let mut environment: BTreeMap<&str, String> = BTreeMap::from([
         ("NOTION_API_KEY", simulator.token().to_owned()),
         ("NOTION_DATABASE_ID", simulator.workspace().database().to_string()),
         ("NOTION_BASE_URL", simulator.base_url()),
@@ -306,5 +308,8 @@ fn config(simulator: &Simulator, folder: &TempDir) -> Result<Config, DemoError> 
         ("SUPPRESSD_LISTEN", "127.0.0.1:0".to_owned()),
         ("SUPPRESSD_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
     ]);
+    if let Some(token) = admin_token {
+        environment.insert("SUPPRESSD_ADMIN_TOKEN", token.to_owned());
+    }
     Ok(Config::read(&Flags::new(), &|name: &str| environment.get(name).cloned())?)
 }

@@ -37,7 +37,7 @@ pub(super) async fn run(args: &DemoArgs) -> anyhow::Result<ExitStatus> {
     let mut stops = Stops { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
     let clock = Clock::system();
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
-    let mut demo = Demo::start(seed, args.pages, clock.clone()).await?;
+    let mut demo = Demo::start(seed, args.pages, args.admin_token.as_deref(), clock.clone()).await?;
     let mut view = View::new(args, clock)?;
     view.open(&demo, args, seed)?;
 

@@ -113,9 +113,9 @@ async fn only_answer<S: Store>(private: &Private<S>, question: Question, terms: 
     Ok(answer.unwrap_or_else(|| Err(LookupError::Unanswerable("nothing was asked".to_owned())))?)
 }
 
-/// What is asked: about one company, or about several.
+/// One company, or a list of up to 1,000.
 #[derive(Debug, JsonSchema)]
-#[schemars(untagged)]
+#[schemars(untagged, rename = "Companies")]
 enum Asked {
     One(Box<Company>),
     Several(#[schemars(length(max = 1000))] Vec<Company>),
@@ -138,8 +138,12 @@ impl FromBody for Asked {
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
         }
         let read = |(at, member): (usize, &RawValue)| {
-            serde_json::from_str(member.get())
-                .map_err(|error| Problem::unreadable(&format!("company {}", at + 1), &error))
+            let what = format!("company {}", at + 1);
+            // A list would be read as the fields in their order.
+            if member.get().starts_with('[') {
+                return Err(Problem::bad_request(format!("{what} cannot be read: it is a list")));
+            }
+            serde_json::from_str(member.get()).map_err(|error| Problem::unreadable(&what, &error))
         };
         members.into_iter().enumerate().map(read).collect::<Result<_, _>>().map(Self::Several)
     }

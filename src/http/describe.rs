@@ -29,10 +29,17 @@ fn settings() -> SchemaSettings {
     SchemaSettings::draft2020_12().with(|settings| SCHEMAS.clone_into(settings.definitions_path.to_mut()))
 }
 
+/// Describes parameters.
+pub(super) fn parameters<T: JsonSchema>() -> Schema {
+    settings().with(|settings| settings.inline_subschemas = true).into_generator().subschema_for::<T>()
+}
+
 /// Describes what may be sent.
-pub(super) fn input<T: JsonSchema>(_: &mut GenContext) -> Schema {
-    let settings = settings().with(|settings| settings.inline_subschemas = true);
-    settings.into_generator().subschema_for::<T>()
+pub(super) fn sent<T: JsonSchema>(ctx: &mut GenContext) -> Schema {
+    let mut generator = settings().into_generator();
+    let schema = generator.subschema_for::<T>();
+    ctx.schema.definitions_mut().extend(generator.take_definitions(true));
+    schema
 }
 
 /// Describes an error.

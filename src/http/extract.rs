@@ -18,8 +18,8 @@ use url::form_urlencoded;
 use crate::{
     http::{
         body::Held,
-        describe::{input, problem_response},
-        parameters,
+        describe::{parameters, problem_response, sent},
+        parameters::read,
         problem::Problem,
         state::Private,
     },
@@ -111,7 +111,7 @@ impl<T: DeserializeOwned, P: Send + Sync> FromRequestParts<P> for Path<T> {
         let given = RawPathParams::from_request_parts(parts, state).await;
         let given = given.map_err(|_rejection| Problem::bad_request("the path is not UTF-8"))?;
         let given = given.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
-        parameters::read(given).map(Self).map_err(|wrong| Problem::bad_request(wrong.to_string()))
+        read(given).map(Self).map_err(|wrong| Problem::bad_request(wrong.to_string()))
     }
 }
 
@@ -120,7 +120,7 @@ impl<T: DeserializeOwned, P: Send + Sync> FromRequestParts<P> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &P) -> Result<Self, Problem> {
         let given = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-        parameters::read(given).map(Self).map_err(|wrong| Problem::bad_request(wrong.to_string()))
+        read(given).map(Self).map_err(|wrong| Problem::bad_request(wrong.to_string()))
     }
 }
 
@@ -167,7 +167,7 @@ impl<T: JsonSchema> OperationInput for Query<T> {
 
 impl<T: FromBody> OperationInput for Sent<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        let schema = SchemaObject { json_schema: input::<T>(ctx), external_docs: None, example: None };
+        let schema = SchemaObject { json_schema: sent::<T>(ctx), external_docs: None, example: None };
         let example = |value| ReferenceOr::Item(Example { value: Some(value), ..Example::default() });
         let examples = T::examples().into_iter().map(|(name, value)| (name.to_owned(), example(value))).collect();
         let media = MediaType { schema: Some(schema), examples, ..MediaType::default() };
@@ -190,15 +190,27 @@ impl<T: FromBody> OperationInput for Sent<T> {
 
 /// Describes the fields of `T` as parameters.
 fn add<T: JsonSchema>(ctx: &mut GenContext, operation: &mut Operation, location: ParamLocation) {
-    let schema = input::<T>(ctx);
-    let mut parameters = parameters_from_schema(ctx, schema, location);
-    for parameter in &mut parameters {
+    let mut described = parameters_from_schema(ctx, parameters::<T>(), location);
+    for parameter in &mut described {
         let data = parameter.parameter_data_mut();
         if let aide::openapi::ParameterSchemaOrContent::Schema(schema) = &mut data.format {
             data.example = schema.json_schema.get("examples").and_then(|examples| examples.get(0)).cloned();
             // It is said beside the schema already.
             schema.json_schema.remove("description");
+            // Larger numbers cannot be read.
+            let largest = match schema.json_schema.get("format").and_then(serde_json::Value::as_str) {
+                Some("int64") => Some(i64::MAX.unsigned_abs()),
+                Some("uint64") => Some(u64::MAX),
+                _ => None,
+            };
+            if let (Some(largest), None) = (largest, schema.json_schema.get("maximum")) {
+                schema.json_schema.insert("maximum".to_owned(), largest.into());
+            }
+            // A parameter is there with a text, or it is not there.
+            if schema.json_schema.get("default").is_some_and(serde_json::Value::is_null) {
+                schema.json_schema.remove("default");
+            }
         }
     }
-    add_parameters(ctx, operation, parameters);
+    add_parameters(ctx, operation, described);
 }

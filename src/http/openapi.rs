@@ -5,7 +5,7 @@ use aide::{
     axum::{ApiRouter, routing::get_with},
     generate::{GenContext, in_context},
     openapi::{
-        Components, Info, MediaType, OpenApi, Operation, PathItem, ReferenceOr, Response, SecurityScheme,
+        Components, Header, Info, MediaType, OpenApi, Operation, PathItem, ReferenceOr, Response, SecurityScheme,
         StatusCode as Code, Tag,
     },
 };
@@ -26,9 +26,10 @@ use crate::http::{
 };
 
 /// What the routes are grouped by.
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 6] = [
     ("verdicts", "May this company be pushed?"),
     ("crm", "What a person should mend in the CRM."),
+    ("copies", "Keeping another cache in step."),
     ("sweeps", "Reading the whole CRM, and what that found."),
     ("program", "How the program is, and what came in."),
     ("document", "This description."),
@@ -38,6 +39,9 @@ const ABOUT: &str = "\
 Answers whether a company may be pushed, and tells how the cache of the CRM is kept.\n\n\
 Errors are problem details (RFC 9457). Every answer bears the id of its request in `x-request-id`. Parameters and \
 fields that are not described here are refused.";
+
+/// The name of the header with the id of the request among the headers.
+const REQUEST_ID_NAME: &str = "RequestId";
 
 /// The name of the bearer token among the ways to be let in.
 const BEARER: &str = "bearer";
@@ -103,6 +107,8 @@ fn complete(api: &mut OpenApi, asks_for_token: bool) {
         ..Tag::default()
     };
     api.tags = TAGS.map(tag).into();
+    let mut components = Components::default();
+    components.headers.insert(REQUEST_ID_NAME.to_owned(), request_id());
     if asks_for_token {
         let scheme = SecurityScheme::Http {
             scheme: "bearer".to_owned(),
@@ -110,9 +116,9 @@ fn complete(api: &mut OpenApi, asks_for_token: bool) {
             description: Some("The token of the setting `serve.admin_token`.".to_owned()),
             extensions: <_>::default(),
         };
-        let schemes = [(BEARER.to_owned(), ReferenceOr::Item(scheme))].into_iter().collect();
-        api.components = Some(Components { security_schemes: schemes, ..Components::default() });
+        components.security_schemes.insert(BEARER.to_owned(), ReferenceOr::Item(scheme));
     }
+    api.components = Some(components);
     let Some(paths) = &mut api.paths else { return };
     paths.paths = std::mem::take(&mut paths.paths)
         .into_iter()
@@ -164,17 +170,22 @@ fn guard(operation: &mut Operation, asks_for_token: bool) {
     });
 }
 
+fn request_id() -> ReferenceOr<Header> {
+    described(
+        "The id of the request: its own, where it bore one of up to 128 visible characters.",
+        true,
+        json_schema!({"type": "string", "minLength": 1, "maxLength": REQUEST_ID_MAX}),
+        json!("4f9c1c0e-6a0b-4f0e-9a56-5a2d0c3c1c11"),
+    )
+}
+
 /// Adds the headers of every answer.
 fn identify(operation: &mut Operation) {
     let responses = &mut operation.responses.get_or_insert_default().responses;
+    responses.sort_unstable_keys();
     for (status, response) in responses {
         let ReferenceOr::Item(response) = response else { continue };
-        let id = described(
-            "The id of the request: its own, where it bore a fit one.",
-            true,
-            json_schema!({"type": "string", "minLength": 1, "maxLength": REQUEST_ID_MAX}),
-            json!("4f9c1c0e-6a0b-4f0e-9a56-5a2d0c3c1c11"),
-        );
+        let id = ReferenceOr::ref_(&format!("#/components/headers/{REQUEST_ID_NAME}"));
         response.headers.insert(REQUEST_ID.to_string(), id);
         match status {
             Code::Code(401) => {

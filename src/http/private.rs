@@ -15,7 +15,7 @@ use axum::{
 use secrecy::SecretString;
 use tower_http::compression::{
     CompressionLayer,
-    predicate::{NotForContentType, Predicate as _, SizeAbove},
+    predicate::{NotForContentType, Predicate, SizeAbove},
 };
 
 pub use crate::http::state::Private;
@@ -62,21 +62,24 @@ pub fn router<S: Store>(
         .merge(others.layer(from_fn_with_state(bodies, read_first)))
         .layer(from_fn_with_state(token.map(Arc::new), admit))
         .api_route("/healthz", status::healthz());
-    openapi::finish(routes, asks_for_token)
-        .layer(from_fn(answer_panics))
-        .layer(from_fn(identify))
-        .layer(CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_MIN).and(NotForContentType::SSE)))
+    openapi::finish(routes, asks_for_token).layer(from_fn(answer_panics)).layer(from_fn(identify)).layer(compression())
+}
+
+/// Compresses what is worth it. A stream of events is never held back to be compressed.
+fn compression() -> CompressionLayer<impl Predicate> {
+    CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_MIN).and(NotForContentType::SSE))
 }
 
 #[cfg(test)]
 mod tests {
     use std::{sync::atomic::Ordering, time::Duration};
 
-    use axum::http::header;
+    use axum::{body::Body, extract::Request, http::header};
     use chrono::{DateTime, TimeDelta};
     use reqwest::RequestBuilder;
     use serde_json::{Value, json};
     use tempfile::TempDir;
+    use tower::ServiceExt as _;
 
     use super::*;
     use crate::{
@@ -191,6 +194,7 @@ mod tests {
         refused(served.check("{"), 400, "the company cannot be read").await;
         refused(served.check("[{},"), 400, "the list cannot be read").await;
         refused(served.check(r#"[{}, {"nme": "Acme"}]"#), 400, "company 2 cannot be read: unknown field `nme`").await;
+        refused(served.check(r#"[{}, ["acme.com"]]"#), 400, "company 2 cannot be read: it is a list").await;
         refused(served.check("{}"), 400, "gives a key").await;
         refused(served.check(&json!(vec![json!({}); COMPANIES_MAX + 1]).to_string()), 413, "at most 1000").await;
         refused(served.check(&" ".repeat(2 * 1024 * 1024)), 413, "too large").await;
@@ -246,6 +250,18 @@ mod tests {
         ] {
             refused(served.get(&format!("/v1/suppression/acme.com?{query}")), 400, detail).await;
             refused(served.post(&format!("/v1/check?{query}")).body("{}"), 400, detail).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_events_is_not_compressed_however_large() {
+        for (kind, encoding) in [("text/event-stream", None), ("application/json", Some("gzip"))] {
+            let large = move || async move { ([(header::CONTENT_TYPE, kind)], "data ".repeat(1000)) };
+            let router = Router::new().route("/", axum::routing::get(large)).layer(compression());
+            let request = Request::get("/").header(header::ACCEPT_ENCODING, "gzip").body(Body::empty()).unwrap();
+            let answer = router.oneshot(request).await.unwrap();
+            let found = answer.headers().get(header::CONTENT_ENCODING).map(|encoding| encoding.to_str().unwrap());
+            assert_eq!(found, encoding, "{kind}");
         }
     }
 

@@ -95,3 +95,82 @@ fn write(response: &mut Response, problem: &Problem, request_id: &str) {
     response.headers_mut().remove(header::CONTENT_LENGTH);
     *response.body_mut() = Body::from(details);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use axum::{Router, body::to_bytes, middleware::from_fn, routing::get};
+    use serde_json::Value;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::http::panics::answer_panics;
+
+    fn router() -> Router {
+        let failed = Problem::failed("not now", &io::Error::other("the disk is gone"));
+        Router::new()
+            .route("/endless", get(std::future::pending::<()>))
+            .route("/panic", get(|| -> std::future::Ready<()> { panic!("a bug") }))
+            .route("/failed", get(async move || failed))
+            .layer(from_fn(end_in_time))
+            .layer(from_fn(answer_panics))
+            .layer(from_fn(identify))
+    }
+
+    async fn ask(path: &str) -> (Response, Value) {
+        let request = Request::get(path).header(REQUEST_ID, "the-id").body(Body::empty()).unwrap();
+        let (parts, body) = router().oneshot(request).await.unwrap().into_parts();
+        let problem = serde_json::from_slice(&to_bytes(body, 1024).await.unwrap()).unwrap();
+        (Response::from_parts(parts, Body::empty()), problem)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_does_not_end_is_ended_as_a_problem() {
+        let (answer, problem) = ask("/endless").await;
+        assert_eq!((answer.status().as_u16(), &problem["request_id"]), (503, &"the-id".into()));
+        assert!(problem["detail"].as_str().unwrap().contains("longer than 90 s"), "{problem}");
+        assert_eq!(answer.headers()[header::RETRY_AFTER], "30");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_says_nothing_of_itself() {
+        let (answer, problem) = ask("/panic").await;
+        assert_eq!((answer.status().as_u16(), &problem["request_id"]), (500, &"the-id".into()));
+        assert!(!problem.to_string().contains("a bug"), "{problem}");
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], CONTENT_TYPE);
+    }
+
+    #[tokio::test]
+    async fn the_log_tells_what_failed_with_the_id_of_the_request() {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+
+        impl io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let logs = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let told = tracing::subscriber::set_default(logs);
+        let (_, problem) = ask("/failed").await;
+        drop(ask("/panic").await);
+        drop(told);
+        assert!(!problem.to_string().contains("disk"), "what stands behind it is for the log: {problem}");
+        let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        for part in ["the disk is gone", "answering a request panicked"] {
+            let line = lines.lines().find(|line| line.contains(part)).unwrap();
+            assert!(line.contains("the-id"), "{line}");
+        }
+    }
+}

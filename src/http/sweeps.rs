@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use schemars::{JsonSchema, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::json;
 
 use crate::{
@@ -107,14 +107,26 @@ async fn sweep<S: Store>(
 /// What may be wished of a sweep.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "SweepOrder")]
 struct Wish {
     /// Only say what would change.
     dry_run: bool,
     /// Let the rows that it confirms count for this many days, instead of what the settings say.
+    #[serde(deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 365))]
     ttl_days: Option<u32>,
     /// Believe it where many pages answer 404 at once: they were really deleted.
     accept_missing: bool,
+}
+
+/// Reads a whole number, also one that is written `14.0`: to JSON Schema that is the same.
+fn whole<'de, D: Deserializer<'de>>(number: D) -> Result<Option<u32>, D::Error> {
+    let Some(number) = Option::<f64>::deserialize(number)? else { return Ok(None) };
+    number
+        .to_string()
+        .parse()
+        .map(Some)
+        .map_err(|_not_whole| D::Error::custom(format!("{number} is not a whole number")))
 }
 
 impl FromBody for Wish {

@@ -1,6 +1,8 @@
 //! The inbox in rows.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::{
     model::{entry::Door, event::Subject, id::DataSourceId},
@@ -106,7 +108,8 @@ pub enum Appended {
 }
 
 /// Where an event is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum EventState {
     /// Its subject is still to be looked at.
     Waiting,

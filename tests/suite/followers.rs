@@ -26,7 +26,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use crate::{pipeline::connect, program::Program, world::World};
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A change that another process makes: its own doing is no matter here.
 const ANOTHER: &str = "INSERT INTO suppressd_changes (changed_at, canonical_key, before, after, door, cause) \

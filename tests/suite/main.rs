@@ -21,6 +21,7 @@ mod load;
 mod mcp;
 mod mishaps;
 mod names;
+mod openapi;
 mod past_sweeps;
 mod pipeline;
 mod planner;

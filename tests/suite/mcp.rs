@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 const TOOLS: [&str; 7] = [
     "build_canonical_keys",

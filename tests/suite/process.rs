@@ -13,7 +13,7 @@ use std::{
 use tokio::time::{sleep, timeout};
 
 /// Longer than any command here takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A `serve` that runs until it is killed or dropped.
 pub(crate) struct Process {

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::pipeline;
 
 /// Longer than anything here takes; a test that waits for this has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Where to find a file of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {

@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use crate::pipeline::{Row, connect, rows};
 
 /// Longer than anything here takes; a test that waits for this has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A simulated Notion and the program.
 pub(crate) struct World {

@@ -135,6 +135,9 @@ pub struct DemoArgs {
     /// What chance starts from: the same seed makes the same changes.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Ask for this bearer token on the private address, as `serve` does with `SUPPRESSD_ADMIN_TOKEN`.
+    #[arg(long, value_name = "TOKEN")]
+    pub admin_token: Option<String>,
     /// Report as one object of JSON.
     #[arg(long)]
     pub json: bool,
