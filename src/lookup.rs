@@ -158,8 +158,9 @@ impl<S: Store> Lookup<S> {
         let ground = Ground::read(rows, self.clock.now(), max_age, &self.settings.tables)?;
         let mut offers = Offers::new(&self.names);
         let mut answer = |question| match self.candidates(question) {
-            Ok(candidates) => {
+            Ok((candidates, unusable)) => {
                 let mut answered = ground.verdict(rows, candidates)?;
+                answered.verdict.unusable = unusable;
                 offers.add(rows, &ground, question, &mut answered.verdict)?;
                 Ok(Ok(answered))
             }
@@ -174,13 +175,14 @@ impl<S: Store> Lookup<S> {
         self.store.read(move |rows| names.at(rows).map(drop)).await
     }
 
-    fn candidates(&self, question: &Question) -> Result<Vec<Candidate>, LookupError> {
+    /// Returns the keys that a question gives, and what of it gave none.
+    fn candidates(&self, question: &Question) -> Result<(Vec<Candidate>, Vec<String>), LookupError> {
         let Derived { candidates, unused, .. } = match question {
             Question::Text(text) => derive::text_candidates(text, &self.settings.rules),
             Question::Company(company) => derive::company_candidates(company, &self.settings.rules),
         };
         match (candidates.is_empty(), unused.first()) {
-            (false, _) => Ok(candidates),
+            (false, _) => Ok((candidates, unused.iter().map(ToString::to_string).collect())),
             (true, Some(unused)) => Err(LookupError::Unanswerable(unused.to_string())),
             (true, None) => Err(LookupError::Unanswerable(
                 "nothing in the question gives a key: ask for a key, a domain, a web address, a registry number or a name"

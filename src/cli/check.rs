@@ -128,6 +128,9 @@ fn tell<W: std::io::Write>(
         let url = possible.page_url.as_deref().map(plain).unwrap_or_default();
         output.line(format_args!("  {WARNING}possible{WARNING:#}  {name} ({status}), {:.3}  {url}", possible.score))?;
     }
+    for unusable in &verdict.unusable {
+        output.line(format_args!("  {WARNING}no key{WARNING:#}  {}", plain(unusable)))?;
+    }
     if let Some(proven) = verdict.fresh_as_of {
         let by = verdict.rests_on.map(|by| format!(" by {}", by.name())).unwrap_or_default();
         output.line(format_args!("  proven  {}{by}", instant(proven, now)))?;

@@ -211,6 +211,7 @@ fn is_at(host: &str, site: &str) -> bool {
 
 /// A number has a digit that counts: `none`, `tbc` and `0` are no numbers, and must not make companies of one kind equal.
 fn number(text: &str) -> Result<Vec<Key>, Why> {
+    let text = whole(text).ok_or(Why::NoId)?;
     let number: String = text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     if !number.contains(|c| matches!(c, '1'..='9')) {
         return Err(Why::NoId);
@@ -220,6 +221,16 @@ fn number(text: &str) -> Result<Vec<Key>, Why> {
         keys.push(key::make(&Prefix::CompaniesHouse, &format!("{number:0>COMPANIES_HOUSE_CHARS$}"))?);
     }
     Ok(keys)
+}
+
+/// Takes the `.0` away that spreadsheets and data frames write behind whole numbers of a column with empty cells. What they
+/// have rounded, or written with an exponent, is no number any more: `None`.
+fn whole(text: &str) -> Option<&str> {
+    let is_float = text.contains('.') && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+'));
+    match text.split_once('.') {
+        Some((number, zeros)) if is_float => zeros.chars().all(|c| c == '0').then_some(number),
+        _ => Some(text),
+    }
 }
 
 #[cfg(test)]
@@ -241,8 +252,21 @@ mod tests {
         check("SC 123456", &["companies_house:sc123456"]);
         check("oc30123", &["companies_house:oc30123"]);
         check("123456789", &["companies_house:123456789"]);
+        check("1234567.0", &["companies_house:1234567", "companies_house:01234567"]);
+        check("S.C. 123456.", &["companies_house:sc123456"]);
         check("https://beta.companieshouse.gov.uk/company/SC123456", &["companies_house:sc123456"]);
-        for text in ["", "-", "n/a", "none", "TBC", "0", "00000000", "https://acme.ai/company/12345678"] {
+        for text in [
+            "",
+            "-",
+            "n/a",
+            "none",
+            "TBC",
+            "0",
+            "00000000",
+            "1.4556197E7",
+            "1234.5",
+            "https://acme.ai/company/12345678",
+        ] {
             check(text, &[]);
         }
     }

@@ -143,6 +143,7 @@ impl Ground {
             age_seconds: proof.map(|proof| (self.now - proof.at).num_seconds().try_into().unwrap_or(0)),
             rests_on: proof.and_then(|proof| proof.by),
             candidates,
+            unusable: Vec::new(),
         }
     }
 
@@ -209,6 +210,12 @@ impl Ground {
         if let Some((prefix, meant)) = misspelt(&candidates) {
             let reason =
                 format!("no row begins with `{prefix}:`, which may be meant for `{}:`: ask with that", meant.name());
+            return Ok(self.answer((Answer::Stale, reason), None, None, candidates));
+        }
+        if let Some(prefix) = unheld(rows, &candidates)? {
+            let known = Prefix::KNOWN.iter().map(Prefix::name).collect::<Vec<_>>().join(", ");
+            let reason =
+                format!("no row at all begins with `{prefix}:`: the prefixes are {known}, and those of the CRM");
             return Ok(self.answer((Answer::Stale, reason), None, None, candidates));
         }
         let by_name = candidates.iter().all(|candidate| candidate.key.prefix() == Prefix::NameLoc);
@@ -300,6 +307,20 @@ fn misspelt(candidates: &[Candidate]) -> Option<(String, Prefix)> {
         }
         _ => None,
     })
+}
+
+/// Returns a prefix of somebody's own where the question gives nothing else and no row has it: a word that was made up, and
+/// by which nobody could ever be found.
+fn unheld(rows: &mut dyn Rows, candidates: &[Candidate]) -> Result<Option<String>, StoreError> {
+    let mut unheld = None;
+    for candidate in candidates {
+        let Prefix::Other(name) = candidate.key.prefix() else { return Ok(None) };
+        if rows.prefix_is_held(&name)? {
+            return Ok(None);
+        }
+        unheld = Some(name);
+    }
+    Ok(unheld)
 }
 
 fn suppressed(matched: &Match) -> String {

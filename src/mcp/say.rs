@@ -34,6 +34,7 @@ pub(super) fn verdict(asked: &str, verdict: &Verdict) -> String {
     };
     let told =
         format!("{}: {}{firmness}: {reason}{advice}{}", plain(asked), verdict.verdict.name(), page.unwrap_or_default());
+    let told = verdict.unusable.iter().take(SHOWN_MAX).fold(told, |told, why| told + "\n  no key: " + &plain(why));
     verdict.possible.iter().take(SHOWN_MAX).fold(told, |told, possible| told + &like(possible))
 }
 
@@ -219,6 +220,7 @@ mod tests {
             age_seconds: None,
             rests_on: None,
             candidates: Vec::new(),
+            unusable: Vec::new(),
         }
     }
 

@@ -63,6 +63,8 @@ pub struct Verdict {
     pub rests_on: Option<RestsOn>,
     /// Every key that was looked up, in order of trust.
     pub candidates: Vec<Candidate>,
+    /// What the question says that gave no key, and why: by that the company was not looked for.
+    pub unusable: Vec<String>,
 }
 
 /// What brought the proof on which an answer rests.

@@ -40,6 +40,9 @@ pub trait CacheRows {
     /// Returns of the published row of a key, and of its page, what an answer rests on: all of it with one question.
     fn held(&mut self, key: &Key) -> Result<Option<Held>, StoreError>;
 
+    /// Returns whether some published row has a key with this prefix, whoever wrote it.
+    fn prefix_is_held(&mut self, prefix: &str) -> Result<bool, StoreError>;
+
     /// Publishes an entry.
     fn put_entry(&mut self, entry: &Entry) -> Result<(), StoreError>;
 

@@ -148,6 +148,7 @@ fn check_answers_machines_with_one_object_a_question() {
             "possible",
             "reason",
             "rests_on",
+            "unusable",
             "verdict"
         ],
         "the help documents these"

@@ -14,7 +14,7 @@ use suppressd::{
         id::{DataSourceId, DatabaseId, TableId},
         page::{Role, Value, Values, View},
         sighting::{Absence, Sighting},
-        verdict::{Answer, Firmness, Verdict},
+        verdict::{Answer, Company, Firmness, Verdict},
     },
     store::{Delay, Disposition, NewEvent, Rows, Seq, Store as _, StoreError, StoredSource, sqlite::SqliteStore},
 };
@@ -122,6 +122,11 @@ impl World {
         connect(&self.folder.path().join("cache.db")).execute_batch(sql).unwrap();
     }
 
+    fn lookup(&self, tables: &[TableId], at: DateTime<Utc>) -> Lookup<SqliteStore> {
+        let settings = LookupSettings { max_age: TTL, rules: Rules::default(), tables: tables.to_vec() };
+        Lookup::new(self.store.clone(), Clock::following_tokio(at), settings)
+    }
+
     /// Asks at that time for a proof not older than the TTL.
     async fn ask(&self, key: &str, at: DateTime<Utc>) -> Verdict {
         self.ask_with(&[], key, at).await
@@ -129,8 +134,7 @@ impl World {
 
     /// As [`World::ask`], with settings that name these tables.
     async fn ask_with(&self, tables: &[TableId], key: &str, at: DateTime<Utc>) -> Verdict {
-        let settings = LookupSettings { max_age: TTL, rules: Rules::default(), tables: tables.to_vec() };
-        let lookup = Lookup::new(self.store.clone(), Clock::following_tokio(at), settings);
+        let lookup = self.lookup(tables, at);
         lookup.answer(vec![Question::Text(key.to_owned())], Terms::default()).await.unwrap().remove(0).unwrap()
     }
 
@@ -201,12 +205,40 @@ async fn a_slip_of_the_pen_is_not_clear_and_a_name_says_what_it_was_compared_wit
     let slip = world.ask("domian:acme.com", start()).await;
     assert_eq!(slip.verdict, Answer::Stale, "{slip:?}");
     assert!(slip.reason.contains("meant for `domain:`"), "{slip:?}");
-    let own = world.ask("our_registry:77", start()).await;
-    assert_eq!(own.verdict, Answer::Clear, "a prefix of the CRM's own is as good as any: {own:?}");
+    // By a word that was made up nobody is ever found; a prefix of the CRM's own is as good as any.
+    for made_up in ["our_registry:77", "website:acme.com", "ch:01234567"] {
+        let unheld = world.ask(made_up, start()).await;
+        assert_eq!(unheld.verdict, Answer::Stale, "{unheld:?}");
+        assert!(unheld.reason.contains("no row at all begins with") && unheld.reason.contains("companies_house"));
+    }
+    world.sql(
+        "INSERT INTO suppression_cache (canonical_key, notion_page_id, status, cached_at, expires_at) \
+         VALUES ('our_registry:7', 'none', 'Lost', '2026-01-01', '2999-01-01T00:00:00.000000+00:00')",
+    );
+    assert_eq!(world.ask("our_registry:77", start()).await.verdict, Answer::Clear);
+    assert_eq!(world.ask("our:77", start()).await.verdict, Answer::Stale);
     let name = world.ask("name_loc:acme", start()).await;
     assert_eq!(name.verdict, Answer::Clear, "{name:?}");
     assert!(name.reason.contains("has this name for a key"), "{name:?}");
     assert!(name.reason.ends_with("; one company of the CRM has a similar name"), "{name:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_of_a_question_gives_no_key_is_said_beside_the_verdict() {
+    let world = World::new().await;
+    let company = Company {
+        website: Some("linkedin.com/company/acme".to_owned()),
+        companies_house: Some("1.4556197E7".to_owned()),
+        domain: Some("acme.com".to_owned()),
+        ..Company::default()
+    };
+    let lookup = world.lookup(&[], start());
+    let answers = lookup.answer(vec![Question::Company(Box::new(company))], Terms::default()).await.unwrap();
+    let verdict = answers.into_iter().next().unwrap().unwrap();
+    assert_eq!(verdict.verdict, Answer::Suppressed);
+    let [shared, number] = verdict.unusable.as_slice() else { panic!("{verdict:?}") };
+    assert!(shared.contains("linkedin.com") && shared.contains("share"), "{shared}");
+    assert!(number.contains("1.4556197E7"), "{number}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,6 +57,7 @@ With --json each answer is an object with:
                page_url, score (0 to 1); never a verdict by themselves
   fresh_as_of  up to when the answer is proven, or null; age_seconds: how long ago that is
   rests_on     what proved it: webhook, sweep, replay or lookup
+  unusable     what the question says that gave no key, and why
   candidates   the keys that were looked up: key, origin
   error        why there is no answer, or null; then only `asked` stands beside it";
 

@@ -45,7 +45,7 @@ pub enum InputFormat {
 pub(crate) const INPUT_HELP: &str = "\
 With --input every row is a company, and comes back as it is, in order, with what was found beside it:
   CSV          the columns suppressd_verdict, _reason, _firmness, _matched_key, _strength, _status, _company, _page_id,
-               _page_url, _fresh_as_of, _age_seconds, _rests_on, _expires_at, _possible and _error
+               _page_url, _fresh_as_of, _age_seconds, _rests_on, _expires_at, _possible, _unusable and _error
   JSON lines   the member `suppressd`: an object as with --json, or one with `error`
 Columns and members are known by name; case, blanks, `_` and `-` make no difference:
   key, canonical_key               domain, host

@@ -151,6 +151,16 @@ impl CacheRows for SqliteRows<'_> {
         held
     }
 
+    fn prefix_is_held(&mut self, prefix: &str) -> Result<bool, StoreError> {
+        // What begins with the prefix and its colon stands between that and the same with the next character.
+        let held = self.one(
+            "SELECT EXISTS (SELECT 1 FROM suppression_cache WHERE canonical_key >= ?1 || ':' AND canonical_key < ?1 || ';')",
+            [prefix],
+            |row| row.get(0),
+        )?;
+        Ok(held.unwrap_or(false))
+    }
+
     fn put_entry(&mut self, entry: &Entry) -> Result<(), StoreError> {
         let metadata = json(&entry.metadata)?;
         let (cached_at, expires_at) = (isoformat(entry.cached_at), isoformat(entry.expires_at));

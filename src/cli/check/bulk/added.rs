@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The names of the columns, in their order.
-pub(super) const COLUMNS: [&str; 15] = [
+pub(super) const COLUMNS: [&str; 16] = [
     "suppressd_verdict",
     "suppressd_reason",
     "suppressd_firmness",
@@ -29,6 +29,7 @@ pub(super) const COLUMNS: [&str; 15] = [
     "suppressd_rests_on",
     "suppressd_expires_at",
     "suppressd_possible",
+    "suppressd_unusable",
     "suppressd_error",
 ];
 
@@ -79,6 +80,7 @@ impl Cells {
         writer.write_field(verdict.rests_on.map_or("", |by| by.name()))?;
         writer.write_field(self.expires_at.text(verdict.matched.as_ref().and_then(|matched| matched.expires_at)))?;
         writer.write_field(self.possible(&verdict.possible))?;
+        writer.write_field(verdict.unusable.join("; "))?;
         writer.write_field("")
     }
 
@@ -162,6 +164,7 @@ mod tests {
             age_seconds: Some(90),
             rests_on: Some(RestsOn::Webhook),
             candidates: Vec::new(),
+            unusable: vec!["\"???\" names no host".to_owned()],
         }
     }
 
@@ -175,6 +178,7 @@ mod tests {
             "matched_key" => json["matched"]["key"].clone(),
             "company" => json["matched"]["company_name"].clone(),
             "page_id" => json["matched"]["page"].clone(),
+            "unusable" => json["unusable"][0].clone(),
             "possible" | "error" => serde_json::json!(""),
             name => json["matched"][name].clone(),
         };
@@ -206,10 +210,11 @@ mod tests {
         };
         let cells = row(&Ok(clear.clone()));
         let said: Vec<&str> = cells.iter().map(String::as_str).filter(|cell| !cell.is_empty()).collect();
-        assert_eq!(said, ["clear", &clear.reason, "Acme (0.99, Lost); Acme Inc (0.90, Lost)"]);
+        let possible = "Acme (0.99, Lost); Acme Inc (0.90, Lost)";
+        assert_eq!(said, ["clear", &clear.reason, possible, "\"???\" names no host"]);
         assert_eq!((cells.len(), &*cells[13]), (COLUMNS.len(), said[2]));
 
         let cells = row(&Err("no key".to_owned()));
-        assert_eq!((cells.len(), cells.concat(), &*cells[14]), (COLUMNS.len(), "no key".to_owned(), "no key"));
+        assert_eq!((cells.len(), cells.concat(), &*cells[15]), (COLUMNS.len(), "no key".to_owned(), "no key"));
     }
 }

@@ -253,7 +253,7 @@ mod tests {
 
     /// What stands behind every row: fourteen empty cells and the error.
     fn answer(delimiter: char) -> String {
-        format!("{}none", delimiter.to_string().repeat(15))
+        format!("{}none", delimiter.to_string().repeat(COLUMNS.len()))
     }
 
     fn head(delimiter: char) -> String {
