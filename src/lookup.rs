@@ -6,6 +6,7 @@
 pub mod changes;
 pub mod claims;
 pub mod conflicts;
+mod doubt;
 pub mod explain;
 pub mod followers;
 mod ground;
@@ -25,11 +26,12 @@ mod table;
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use tokio::time::Instant;
 
 pub use crate::lookup::possible::{OFFERED_MAX, SCORE_MIN};
 use crate::{
     clock::Clock,
-    derive::{self, Derived, Rules},
+    derive::{self, Derived, Rules, Why},
     lookup::{
         ground::{Answered, Ground},
         names::Names,
@@ -42,6 +44,9 @@ use crate::{
     },
     store::{EventFilter, Rows, Store, StoreError, StoredEvent},
 };
+
+/// A longer text may hold many keys.
+const BRIEF_BYTES_MAX: usize = 256;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +62,14 @@ pub enum Question {
 pub struct Terms {
     /// A proof that is older than this makes an answer stale; `None` stands for what the settings say.
     pub max_age: Option<TimeDelta>,
-    /// For how long a younger proof is waited for, where one fetch of a page can give it. Zero: Notion is not asked.
+    /// For how long a younger proof is waited for, where one fetch of a page can give it, at most [`Terms::WAIT_MAX`].
+    /// Zero: Notion is not asked.
     pub wait: Duration,
+}
+
+impl Terms {
+    /// Nobody waits for longer, whatever is said: no clock holds the end of every duration.
+    pub const WAIT_MAX: Duration = Duration::from_hours(24 * 365);
 }
 
 /// How answers are given.
@@ -113,12 +124,15 @@ impl<S: Store> Lookup<S> {
         questions: Vec<Question>,
         terms: Terms,
     ) -> Result<Vec<Result<Verdict, LookupError>>, StoreError> {
-        let questions: Arc<[Question]> = questions.into();
-        let mut answers = self.view(&questions, terms).await?;
+        let (questions, asked_at): (Arc<[Question]>, _) = (questions.into(), Instant::now());
+        let mut answers = self.view(&questions, terms.max_age).await?;
         let fetchable: Vec<_> = answers.iter().flatten().flat_map(|answer| answer.fetchable.iter().copied()).collect();
         if !terms.wait.is_zero() && !fetchable.is_empty() {
-            let failed = self.fetched(fetchable, terms.wait).await?;
-            answers = self.view(&questions, terms).await?;
+            let failed = self.fetched(fetchable, terms.wait.min(Terms::WAIT_MAX)).await;
+            // What is young enough when it is asked for does not become too old by being waited for.
+            let waited = TimeDelta::from_std(asked_at.elapsed()).unwrap_or(TimeDelta::MAX);
+            let max_age = terms.max_age.unwrap_or(self.settings.max_age);
+            answers = self.view(&questions, Some(max_age.checked_add(&waited).unwrap_or(TimeDelta::MAX))).await?;
             answers.iter_mut().flatten().for_each(|answer| refresh::explain(answer, &failed));
         }
         Ok(answers.into_iter().map(|answer| answer.map(|answer| answer.verdict)).collect())
@@ -137,10 +151,16 @@ impl<S: Store> Lookup<S> {
     async fn view(
         &self,
         questions: &Arc<[Question]>,
-        terms: Terms,
+        max_age: Option<TimeDelta>,
     ) -> Result<Vec<Result<Answered, LookupError>>, StoreError> {
+        if let [question] = &**questions
+            && is_brief(question)
+            && let Some(answers) = self.store.read_briefly(|rows| self.answer_from(rows, questions, max_age))
+        {
+            return answers;
+        }
         let (lookup, questions) = (self.clone(), Arc::clone(questions));
-        self.store.read(move |rows| lookup.answer_from(rows, &questions, terms.max_age)).await
+        self.store.read(move |rows| lookup.answer_from(rows, &questions, max_age)).await
     }
 
     /// Lists events, newest first.
@@ -181,6 +201,10 @@ impl<S: Store> Lookup<S> {
             Question::Text(text) => derive::text_candidates(text, &self.settings.rules),
             Question::Company(company) => derive::company_candidates(company, &self.settings.rules),
         };
+        if let Some(unread) = unused.iter().find(|unused| unused.why == Why::TooMany) {
+            // It may be the one that the CRM holds: what the others give is no answer.
+            return Err(LookupError::Unanswerable(format!("{unread}: ask for fewer at once")));
+        }
         match (candidates.is_empty(), unused.first()) {
             (false, _) => Ok((candidates, unused.iter().map(ToString::to_string).collect())),
             (true, Some(unused)) => Err(LookupError::Unanswerable(unused.to_string())),
@@ -189,5 +213,13 @@ impl<S: Store> Lookup<S> {
                     .to_owned(),
             )),
         }
+    }
+}
+
+/// Returns whether a question needs few rows, and no name is to be compared.
+fn is_brief(question: &Question) -> bool {
+    match question {
+        Question::Text(text) => text.len() <= BRIEF_BYTES_MAX && possible::name(question).is_none(),
+        Question::Company(_) => false,
     }
 }

@@ -27,6 +27,7 @@ pub type Answers = Vec<Result<Verdict, LookupError>>;
 const NO_NOTION: &str = "its page was not fetched, because the settings do not say how to ask Notion: `suppressd config \
                          print --help` lists them";
 const UNWRITABLE: &str = "its page was not fetched, because what it shows cannot be written";
+const FAILED: &str = "its page was not fetched";
 const BUSY: &str = "its page was not fetched, because another suppressd command works on the database";
 
 /// Answers questions from the database of `config`. Where `terms` leave time for it, a page whose proof is too old is
@@ -41,18 +42,36 @@ pub async fn answer(
     if terms.wait.is_zero() || !known.iter().flatten().any(could_be_younger) {
         return Ok(known);
     }
-    let until = Instant::now() + terms.wait;
     let store = match store(config, clock) {
         Ok(store) => store,
         Err(error) => return Ok(because(known, &format!("{UNWRITABLE}: {}", told(&error)))),
     };
+    Ok(match younger(config, store, questions, terms, clock).await {
+        Ok(Ok(answers)) => answers,
+        Ok(Err(why)) => because(known, why),
+        // What is known is an answer all the same.
+        Err(error) => because(known, &format!("{FAILED}: {}", told(&error))),
+    })
+}
+
+/// Answers with younger proofs where they can be had, or says why Notion was not asked.
+async fn younger(
+    config: &Config,
+    store: SqliteStore,
+    questions: Vec<Question>,
+    terms: Terms,
+    clock: &Clock,
+) -> Result<Result<Answers, &'static str>, AppError> {
+    let until = Instant::now() + terms.wait.min(Terms::WAIT_MAX);
     loop {
         let left = Terms { wait: until - Instant::now(), ..terms };
         match rights::turn(&store)? {
-            Turn::Served => return Ok(lookup_over(store, config, clock)?.answer(questions, left).await?),
-            Turn::Ours(_) if config.notion().is_err() => return Ok(because(known, NO_NOTION)),
-            Turn::Ours(right) => return fetch_and_answer(config, &store, right, (questions, left), clock).await,
-            Turn::Busy if left.wait.is_zero() => return Ok(because(known, BUSY)),
+            Turn::Served => return Ok(Ok(lookup_over(store, config, clock)?.answer(questions, left).await?)),
+            Turn::Ours(_) if config.notion().is_err() => return Ok(Err(NO_NOTION)),
+            Turn::Ours(right) => {
+                return fetch_and_answer(config, &store, right, (questions, left), clock).await.map(Ok);
+            }
+            Turn::Busy if left.wait.is_zero() => return Ok(Err(BUSY)),
             Turn::Busy => tokio::time::sleep(rights::ROUND.min(left.wait)).await,
         }
     }

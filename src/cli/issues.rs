@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
 };
 
 use crate::{
@@ -49,7 +49,8 @@ pub(super) async fn run(args: &IssuesArgs, config: &Config) -> anyhow::Result<Ex
     let lookup = database::lookup(config, &Clock::system())?;
     let asked: BTreeSet<IssueKind> =
         if args.kinds.is_empty() { IssueKind::ALL.into() } else { args.kinds.iter().copied().collect() };
-    let mut output = Output::stdout();
+    let seen = io::stdout().is_terminal();
+    let mut output = if args.csv && !seen { Output::unchanged() } else { Output::stdout() };
     if !args.json && !args.csv {
         let counted = lookup.issues(asked, None, 0).await?;
         tell(&mut output, &lookup, &counted, args.limit.unwrap_or(SHOWN)).await?;
@@ -62,7 +63,7 @@ pub(super) async fn run(args: &IssuesArgs, config: &Config) -> anyhow::Result<Ex
     let together =
         if args.limit.is_some() { asked.into_iter().map(|kind| [kind].into()).collect() } else { vec![asked] };
     for kinds in together {
-        let mut write = |issue: &Issue| if args.csv { write_csv(&mut output, issue) } else { output.json(issue) };
+        let mut write = |issue: &Issue| if args.csv { write_csv(&mut output, issue, seen) } else { output.json(issue) };
         let (mut after, mut left) = (None, args.limit.unwrap_or(u32::MAX));
         while left > 0 {
             let some = lookup.issues(kinds.clone(), after, left.min(AT_ONCE)).await?;
@@ -153,13 +154,14 @@ fn link(page: &IssuePage) -> String {
     page.page_url.clone().unwrap_or_else(|| page.page.to_string())
 }
 
-/// Writes an issue as rows: one for each page, and for each text where the issue is about texts.
-fn write_csv<W: Write>(output: &mut Output<W>, issue: &Issue) -> io::Result<()> {
+/// Writes an issue as rows: one for each page, and for each text where the issue is about texts. On a terminal, `seen`,
+/// what that would obey is replaced.
+fn write_csv<W: Write>(output: &mut Output<W>, issue: &Issue, seen: bool) -> io::Result<()> {
     let pages: Vec<_> = if issue.pages.is_empty() { vec![None] } else { issue.pages.iter().map(Some).collect() };
     let texts: Vec<_> =
         if issue.unreadable.is_empty() { vec![None] } else { issue.unreadable.iter().map(Some).collect() };
     for (page, text) in pages.iter().flat_map(|page| texts.iter().map(move |text| (page, text))) {
-        output.line(csv_line([
+        let fields = [
             issue.kind.name().to_owned(),
             issue.key.as_ref().map(ToString::to_string).unwrap_or_default(),
             page.and_then(|page| page.company_name.clone()).unwrap_or_default(),
@@ -173,7 +175,8 @@ fn write_csv<W: Write>(output: &mut Output<W>, issue: &Issue) -> io::Result<()> 
             issue.pages_total.to_string(),
             issue.since.map(|since| since.to_rfc3339()).unwrap_or_default(),
             issue.source.map(|source| source.to_string()).unwrap_or_default(),
-        ])?)?;
+        ];
+        output.line(csv_line(if seen { fields.map(|field| plain(&field).into_owned()) } else { fields })?)?;
     }
     Ok(())
 }

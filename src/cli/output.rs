@@ -34,6 +34,11 @@ impl Output<AutoStream<Stdout>> {
     pub fn stdout() -> Self {
         Self::new(AutoStream::auto(io::stdout()))
     }
+
+    /// Writes to stdout for a program that reads it: nothing is taken for a style and left out.
+    pub fn unchanged() -> Self {
+        Self::new(AutoStream::always_ansi(io::stdout()))
+    }
 }
 
 impl<W: Write> Output<W> {
@@ -47,10 +52,17 @@ impl<W: Write> Output<W> {
         self.unless_gone(|writer| writeln!(writer, "{text}"))
     }
 
-    /// Writes a value as one line of JSON.
+    /// Writes a value as one line of JSON. What a terminal would obey stands in it as an escape of JSON.
     pub fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
         let json = serde_json::to_string(value)?;
-        self.line(json)
+        if !json.contains(is_obeyed) {
+            return self.line(json);
+        }
+        let escaped = json.chars().map(|c| match c {
+            c if is_obeyed(c) => Cow::from(format!("\\u{:04x}", u32::from(c))),
+            c => Cow::from(c.to_string()),
+        });
+        self.line(escaped.collect::<String>())
     }
 
     /// Writes a table, its columns aligned.
@@ -136,9 +148,14 @@ pub fn short(text: &str) -> String {
     format!("{}{end}", plain(&start))
 }
 
-/// Replaces control characters, which a terminal would obey.
+/// Returns whether a terminal does something else with a character than to show it where it stands.
+fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Replaces control characters, which a terminal would obey, and those that turn the rest of a line around.
 pub fn plain(text: &str) -> Cow<'_, str> {
-    if text.contains(char::is_control) { text.replace(char::is_control, "\u{fffd}").into() } else { text.into() }
+    if text.contains(is_obeyed) { text.replace(is_obeyed, "\u{fffd}").into() } else { text.into() }
 }
 
 #[cfg(test)]
@@ -176,11 +193,22 @@ mod tests {
         let mut table = Table::new(["NAME"]);
         table.row(["Acme\x1b[2J\nLtd"]);
         assert_eq!(written(|output| output.table(&table)), "NAME\nAcme\u{fffd}[2J\u{fffd}Ltd\n");
+        // A terminal that knows of right and left would show this as «Acme: clear …».
+        assert_eq!(plain("Acme\u{202e}raelc :\u{2066}\u{2028}"), "Acme\u{fffd}raelc :\u{fffd}\u{fffd}");
+        assert_eq!(plain("\u{5d0}\u{200f}!"), "\u{5d0}\u{200f}!");
     }
 
     #[test]
     fn json_is_one_line() {
         assert_eq!(written(|output| output.json(&[Some("a\nb"), None])), "[\"a\\nb\",null]\n");
+    }
+
+    #[test]
+    fn json_says_all_and_moves_no_cursor() {
+        let text = "Ac\u{7f}me\u{9b}2J\u{202e}\u{1b}[2J é";
+        let json = written(|output| output.json(&text));
+        assert_eq!(json, "\"Ac\\u007fme\\u009b2J\\u202e\\u001b[2J é\"\n");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
     #[test]

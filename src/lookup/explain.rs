@@ -14,6 +14,7 @@ use crate::{
         ground::Ground,
         history::{self, History},
         listing::ListedEvent,
+        possible::Offers,
     },
     model::{
         entry::Standing,
@@ -130,14 +131,16 @@ impl<S: Store> Lookup<S> {
     }
 
     fn explain_from(&self, rows: &mut dyn Rows, text: String, changes_max: u32) -> Result<Explanation, LookupError> {
-        let (candidates, unusable) = self.candidates(&Question::Text(text.clone()))?;
+        let question = Question::Text(text.clone());
+        let (candidates, unusable) = self.candidates(&question)?;
         let at = self.clock.now();
         let ground = Ground::read(rows, at, self.settings.max_age, &self.settings.tables)?;
         let mut keys = Vec::new();
         for candidate in candidates.iter().take(KEYS_MAX) {
             keys.push(self.explain_key(rows, &ground, candidate.key.clone(), changes_max)?);
         }
-        let verdict = Verdict { unusable, ..ground.verdict(rows, candidates)?.verdict };
+        let mut verdict = Verdict { unusable, ..ground.verdict(rows, candidates)?.verdict };
+        Offers::new(&self.names).add(rows, &ground, &question, &mut verdict)?;
         Ok(Explanation { asked: text, at, verdict, keys })
     }
 

@@ -3,12 +3,13 @@
 //! Whatever is not proven recently enough is `stale`, and the reason names the way out. An instant that is still to come
 //! proves nothing: the clock was set since it was written.
 
-use std::{cell::OnceCell, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     derive::winner::HardStatuses,
+    lookup::doubt::{AHEAD_MAX, Doubts},
     model::{
         entry::{CachedPage, Door},
         id::{DataSourceId, DatabaseId, PageId, TableId},
@@ -19,13 +20,6 @@ use crate::{
     store::{Backing, Held, Proof, Rows, StoreError},
 };
 
-/// How far ahead of our clock another's may go before what it wrote is not believed.
-const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
-
-/// How long events may wait before what they may tell of is doubtful. While Notion answers, an event waits for seconds,
-/// or for a minute where its page is looked at twice; after a failure for up to five, the longest wait between two tries.
-const WAIT_MAX: TimeDelta = TimeDelta::minutes(15);
-
 /// The answers of one view of the rows.
 pub(super) struct Ground {
     now: DateTime<Utc>,
@@ -33,8 +27,7 @@ pub(super) struct Ground {
     sources: BTreeMap<DataSourceId, Source>,
     /// A table of the settings of which nothing is stored.
     unknown: Option<TableId>,
-    /// Since when events wait; asked for once, and only where an answer depends on it.
-    waiting_since: OnceCell<Option<DateTime<Utc>>>,
+    doubts: Doubts,
 }
 
 struct Source {
@@ -100,7 +93,7 @@ impl Ground {
         }
         let is_known = |table: &TableId| sources.iter().any(|(id, source)| means(*table, *id, source.database));
         let unknown = tables.iter().find(|table| !is_known(table)).copied();
-        Ok(Self { now, max_age, sources, unknown, waiting_since: OnceCell::new() })
+        Ok(Self { now, max_age, sources, unknown, doubts: Doubts::default() })
     }
 
     /// Answers by the first candidate whose row is proven; by a row that is not where there is no better one.
@@ -201,7 +194,7 @@ impl Ground {
         (proof, problem)
     }
 
-    /// No row: clear, if a complete sweep of every source is young enough to say so, and no event waits for too long.
+    /// No row: clear, if a complete sweep of every source is young enough to say so, and nothing speaks against it.
     fn absent(&self, rows: &mut dyn Rows, candidates: Vec<Candidate>) -> Result<Verdict, StoreError> {
         let watermarks = || self.sources.values().map(|source| source.watermark);
         // A source that was never swept comes first.
@@ -225,24 +218,13 @@ impl Ground {
             Some(_) if let Some(table) = self.unknown => (Answer::Stale, never_swept(table), None),
             Some(_) if ahead => (Answer::Stale, ABSENT_AHEAD.to_owned(), None),
             Some(at) if self.now - at > self.max_age => (Answer::Stale, ABSENT_TOO_OLD.to_owned(), swept),
-            Some(_) => match self.waiting_too_long(rows)? {
-                Some(since) => (Answer::Stale, waiting(since), swept),
+            Some(at) => match self.doubts.against(rows, &candidates, (at, self.now))? {
+                Some(doubt) => (Answer::Stale, doubt, swept),
                 None => (Answer::Clear, absent.to_owned(), swept),
             },
         };
         let proof = fresh_as_of.map(|at| Proven { at, by: Some(RestsOn::Sweep) });
         Ok(self.answer((verdict, reason), None, proof, candidates))
-    }
-
-    /// Returns since when events wait, where that is too long: what they tell, the cache does not know.
-    fn waiting_too_long(&self, rows: &mut dyn Rows) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let since = if let Some(since) = self.waiting_since.get() {
-            *since
-        } else {
-            let since = rows.oldest_waiting()?;
-            *self.waiting_since.get_or_init(|| since)
-        };
-        Ok(since.filter(|at| self.now - *at > WAIT_MAX || self.is_ahead(*at)))
     }
 
     /// Returns whether the status of a page is hard, by the settings of its source.
@@ -290,11 +272,6 @@ fn never_swept(table: TableId) -> String {
         TableId::Database(id) => ("database", id.to_string()),
     };
     format!("no row, but the {kind} {id} of the settings has never been swept: run `suppressd reconcile`")
-}
-
-fn waiting(since: DateTime<Utc>) -> String {
-    let since = since.format("%Y-%m-%d %H:%M:%S UTC");
-    format!("no row, but events have been waiting since {since}, and may tell of one: run `suppressd status`")
 }
 
 /// Returns a prefix that is nearly one of those that the program knows, and that one: to say clear to it would be wrong

@@ -75,7 +75,7 @@ impl<'a> Offers<'a> {
 }
 
 /// Returns the name that a question gives. A typed `name_loc:` key is made of one, and names the company by it.
-fn name(question: &Question) -> Option<ComparableName> {
+pub(super) fn name(question: &Question) -> Option<ComparableName> {
     match question {
         Question::Company(company) => ComparableName::of(company.name.as_deref()?),
         Question::Text(text) => {

@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use tokio::time::Instant;
 
 use crate::{
+    causes::told,
     lookup::{Lookup, ground::Answered},
     model::id::PageId,
     store::{Store, StoreError},
@@ -25,9 +26,18 @@ pub(super) type Failed = BTreeMap<PageId, String>;
 
 impl<S: Store> Lookup<S> {
     /// Has pages fetched, and returns those that could not be had within `wait`.
-    pub(super) async fn fetched(&self, mut pages: Vec<PageId>, wait: Duration) -> Result<Failed, StoreError> {
+    ///
+    /// Where the wish cannot be noted, what is known is an answer all the same.
+    pub(super) async fn fetched(&self, mut pages: Vec<PageId>, wait: Duration) -> Failed {
         pages.sort_unstable();
         pages.dedup();
+        match self.try_fetched(pages.clone(), wait).await {
+            Ok(failed) => failed,
+            Err(error) => pages.into_iter().map(|page| (page, told(&error))).collect(),
+        }
+    }
+
+    async fn try_fetched(&self, mut pages: Vec<PageId>, wait: Duration) -> Result<Failed, StoreError> {
         let mut failed: Failed =
             pages.drain(pages.len().min(WANTED_MAX)..).map(|page| (page, "too many at once".to_owned())).collect();
         let until = Instant::now() + wait;
@@ -41,7 +51,7 @@ impl<S: Store> Lookup<S> {
             }
             tokio::time::sleep(ROUND.min(until - Instant::now())).await;
         }
-        failed.extend(pages.into_iter().map(|page| (page, format!("it took longer than {} s", wait.as_secs_f64()))));
+        failed.extend(pages.into_iter().map(|page| (page, format!("it took longer than {:.2} s", wait.as_secs_f64()))));
         Ok(failed)
     }
 

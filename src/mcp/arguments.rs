@@ -8,7 +8,10 @@ use rmcp::{
     model::{JsonObject, Tool},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 use serde_json::Value as Json;
 
 use crate::{
@@ -52,6 +55,7 @@ pub(super) struct Check {
     /// Several of these, each asked by itself; up to 1,000 questions in all.
     queries: Option<Vec<String>>,
     /// Several companies, each by what is known of it; up to 1,000 questions in all.
+    #[serde(deserialize_with = "companies")]
     companies: Option<Vec<Company>>,
     /// How old a proof may be, such as `15m`, `24h` or `7d`: an older one has the page fetched anew, or the verdict is
     /// `stale`. Left out: what the settings say, from the cache alone.
@@ -96,6 +100,13 @@ impl Check {
         };
         Ok(Terms { max_age: Some(TimeDelta::from_std(max_age).unwrap_or(TimeDelta::MAX)), wait })
     }
+}
+
+/// Reads companies that are objects: a list would be read as the fields in their order.
+fn companies<'de, D: Deserializer<'de>>(list: D) -> Result<Option<Vec<Company>>, D::Error> {
+    let objects: Option<Vec<JsonObject>> = Option::deserialize(list)?;
+    let read = |object| serde_json::from_value(Json::Object(object)).map_err(D::Error::custom);
+    objects.map(|objects| objects.into_iter().map(read).collect()).transpose()
 }
 
 fn span(name: &str, text: Option<&str>) -> Result<Option<Duration>, Trouble> {
@@ -292,6 +303,7 @@ mod tests {
         assert!(refusal(&json!({"quary": "acme.ai"})).contains("unknown field `quary`"));
         assert!(refusal(&json!({"domain": 7})).contains("expected a string"));
         assert!(refusal(&json!({"companies": [{"nome": "x"}]})).contains("unknown field `nome`"));
+        assert!(refusal(&json!({"companies": [["domain:a.com"]]})).contains("expected a map"));
         assert!(refusal(&json!({"query": "a.com", "max_age": "soon"})).contains("max_age cannot be read"));
         assert!(refusal(&json!({"query": "a.com", "wait": "5s"})).contains("together with max_age"));
         assert!(refusal(&json!({"query": "a.com", "max_age": "1h", "wait": "1h"})).contains("at most 60s"));

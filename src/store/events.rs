@@ -21,6 +21,9 @@ pub trait EventRows {
     /// else waits came to wait later.
     fn oldest_waiting(&mut self) -> Result<Option<DateTime<Utc>>, StoreError>;
 
+    /// Returns when the last event in the inbox that is parked was received.
+    fn newest_parked(&mut self) -> Result<Option<DateTime<Utc>>, StoreError>;
+
     /// Settles the events of `subject` up to `through`: their work is done.
     fn settle(&mut self, subject: Subject, through: Seq) -> Result<u64, StoreError>;
 

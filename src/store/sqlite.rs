@@ -2,6 +2,7 @@
 
 mod changes;
 mod events;
+mod haste;
 mod held;
 mod history;
 mod issues;
@@ -21,12 +22,17 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use rusqlite::{CachedStatement, Connection};
+use tokio::time::Instant;
 
-use crate::store::{Appended, Exclusive, NewEvent, Rows, Store, StoreError, sqlite::writer::Writer};
+use crate::store::{
+    Appended, Exclusive, NewEvent, Rows, Store, StoreError,
+    sqlite::{haste::Haste, writer::Writer},
+};
 
 /// Readers that stay open between questions.
 const READERS_IDLE_MAX: usize = 8;
@@ -42,6 +48,7 @@ struct Shared {
     path: PathBuf,
     /// Above the writer, so that they are closed before it: only who may write can bring the WAL home when it goes.
     readers: Mutex<Vec<Connection>>,
+    haste: Haste,
     writer: Option<Writer>,
 }
 
@@ -83,7 +90,14 @@ impl SqliteStore {
     }
 
     fn over(path: &Path, writer: Option<Writer>) -> Self {
-        Self { shared: Arc::new(Shared { path: path.to_owned(), writer, readers: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                path: path.to_owned(),
+                writer,
+                readers: Mutex::default(),
+                haste: Haste::default(),
+            }),
+        }
     }
 
     fn writer(&self) -> Result<&Writer, StoreError> {
@@ -91,8 +105,11 @@ impl SqliteStore {
     }
 
     fn reader(&self) -> Result<Connection, StoreError> {
-        let idle = self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| self.new_reader(), Ok)
+        self.idle_reader().map_or_else(|| self.new_reader(), Ok)
+    }
+
+    fn idle_reader(&self) -> Option<Connection> {
+        self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     fn new_reader(&self) -> Result<Connection, StoreError> {
@@ -136,14 +153,28 @@ impl Store for SqliteStore {
 
     fn read_blocking<T>(&self, question: impl FnOnce(&mut dyn Rows) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let reader = self.reader()?;
-        reader
-            .prepare_cached("BEGIN")
-            .and_then(|mut begin| begin.execute([]))
-            .map_err(|e| unavailable("reading", e))?;
-        let answer = question(&mut SqliteRows::new(&reader));
-        reader.prepare_cached("COMMIT").and_then(|mut end| end.execute([])).map_err(|e| unavailable("reading", e))?;
+        let answer = in_a_view(&reader, question)?;
         self.give_back(reader);
         answer
+    }
+
+    /// Reads from the pages in memory, or with few reads of the disk. Where somebody has locked the file it does not wait.
+    fn read_briefly<T>(
+        &self,
+        question: impl Fn(&mut dyn Rows) -> Result<T, StoreError>,
+    ) -> Option<Result<T, StoreError>> {
+        let reader = self.shared.haste.is_fit().then(|| self.idle_reader()).flatten()?;
+        reader.busy_timeout(Duration::ZERO).ok()?;
+        let began = Instant::now();
+        let answer = in_a_view(&reader, question).ok()?;
+        self.shared.haste.note(began.elapsed());
+        reader.busy_timeout(open::BUSY_TIMEOUT).ok()?;
+        self.give_back(reader);
+        match answer {
+            // Whatever it is, whoever may wait finds out.
+            Err(StoreError::Unavailable { .. }) => None,
+            answer => Some(answer),
+        }
     }
 
     async fn foreign_commits(&self) -> Result<i64, StoreError> {
@@ -175,6 +206,15 @@ impl SqliteStore {
         name.push(format!(".{task}.lock"));
         File::options().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(unlockable)
     }
+}
+
+/// Runs `question` over one consistent view of what `reader` reads.
+fn in_a_view<T>(reader: &Connection, question: impl FnOnce(&mut dyn Rows) -> T) -> Result<T, StoreError> {
+    let run = |sql| reader.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+    run("BEGIN").map_err(|e| unavailable("reading", e))?;
+    let answer = question(&mut SqliteRows::new(reader));
+    run("COMMIT").map_err(|e| unavailable("reading", e))?;
+    Ok(answer)
 }
 
 fn is_locked(tried: Result<(), TryLockError>) -> Result<bool, StoreError> {
@@ -334,6 +374,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_brief_read_is_done_here_only_where_nobody_has_to_be_waited_for() {
+        let world = World::new();
+        let brief = |store: &SqliteStore| store.read_briefly(|rows| rows.tally());
+        assert!(brief(&world.store).is_none(), "no connection is open that could be asked");
+        world.store.read(|rows| rows.tally()).await.unwrap();
+        assert!(brief(&world.store).unwrap().is_ok());
+        world.store.append(event("a", 1, 0)).await.unwrap();
+        let tally = brief(&world.store).unwrap().unwrap();
+        assert_eq!(tally.subjects_waiting, 1, "it sees what was committed before");
+        world.store.shared.haste.note(Duration::from_secs(1));
+        assert!(brief(&world.store).is_none(), "the disk is slow");
+    }
+
+    #[tokio::test]
     async fn events_of_one_page_are_found_however_far_apart_they_stand() {
         let world = World::new();
         world.store.append(event("a", 1, 0)).await.unwrap();
@@ -399,9 +453,9 @@ mod tests {
         };
         // The first one is taken by the writer, which waits for the lock; three more wait behind it.
         let mut accepted = vec![append(0)];
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
         accepted.extend((1..=3).map(append));
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(matches!(append(4).await.unwrap(), Err(StoreError::Full)));
         holds_up.execute_batch("ROLLBACK").unwrap();
         for append in accepted {
@@ -521,7 +575,7 @@ mod tests {
         let opening = path.clone();
         let store = tokio::task::spawn_blocking(move || SqliteStore::open(&opening, 9, at(0)));
         // It waits for the reader to end before it can make its tables.
-        tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
         pipeline.execute_batch("COMMIT").unwrap();
         let store = store.await.unwrap().unwrap();
         assert_eq!(store.append(event("a", 1, 0)).await.unwrap(), Appended::Waiting(Seq(1)));

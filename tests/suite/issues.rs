@@ -309,7 +309,7 @@ fn the_command_lists_issues_by_kind_with_counts_and_page_links() {
 fn csv_has_a_row_for_each_page_whatever_stands_in_its_values() {
     let program = Program::with_fixtures();
     program.sql(
-        "UPDATE suppressd_pages SET mapped = json_set(mapped, '$.company_name', 'A \"quoted\", name' || char(10) || 'of two lines')",
+        "UPDATE suppressd_pages SET mapped = json_set(mapped, '$.company_name', 'A \"quoted\", name' || char(10) || 'of two lines' || char(27) || ']0;without an end')",
     );
     let said = program.run(&["issues", "--csv"]);
     assert_eq!(said.status, Some(0), "{said:?}");
@@ -323,7 +323,7 @@ fn csv_has_a_row_for_each_page_whatever_stands_in_its_values() {
     for row in &rows {
         assert_eq!(row.len(), headings.len());
         if !row[column("page")].is_empty() {
-            assert_eq!(&row[column("company_name")], "A \"quoted\", name\nof two lines");
+            assert_eq!(&row[column("company_name")], "A \"quoted\", name\nof two lines\x1b]0;without an end");
             assert!(row[column("page_url")].starts_with("https://app.notion.com/p/"), "{row:?}");
         }
     }

@@ -150,7 +150,10 @@ async fn a_company_with_a_domain_is_offered_by_its_name() {
     assert!(verdict.reason.ends_with("; one company of the CRM has a similar name"), "{verdict:?}");
     let typed =
         world.lookup.answer(vec![Question::Text("name_loc:kestrel-parcel-lab|leeds".to_owned())], Terms::default());
-    assert_eq!(typed.await.unwrap().remove(0).unwrap().possible[0].page, page_id(2));
+    let typed = typed.await.unwrap().remove(0).unwrap();
+    assert_eq!(typed.possible[0].page, page_id(2));
+    let explained = world.lookup.explain("name_loc:kestrel-parcel-lab|leeds".to_owned(), 1).await.unwrap();
+    assert_eq!(explained.verdict, typed, "`explain` says what `check` says");
 }
 
 #[tokio::test(start_paused = true)]

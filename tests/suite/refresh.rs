@@ -1,6 +1,6 @@
 //! A younger proof: a page is fetched where the cache's is older than was asked for, by whoever may ask Notion.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use chrono::TimeDelta;
 use suppressd::{
@@ -121,6 +121,44 @@ async fn a_failed_wish_can_be_made_again() {
     assert_eq!(ask_acme(&world, TERMS).await.verdict, Answer::Stale);
     world.simulator.faults().calm();
     assert_eq!(ask_acme(&world, TERMS).await.verdict, Answer::Suppressed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_fetched_after_the_question_is_young_enough_however_young_it_was_to_be() {
+    let (world, _page) = seen_long_ago().await;
+    let verdict = ask_acme(&world, Terms { max_age: Some(TimeDelta::zero()), ..TERMS }).await;
+    assert_eq!((verdict.verdict, verdict.rests_on), (Answer::Suppressed, Some(RestsOn::Lookup)), "{verdict:?}");
+    // A proof from before the question is not.
+    let known = Terms { max_age: Some(TimeDelta::zero()), wait: Duration::ZERO };
+    assert_eq!(ask_acme(&world, known).await.verdict, Answer::Stale);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_wait_is_too_long_to_be_counted() {
+    let (world, _page) = seen_long_ago().await;
+    let terms = Terms { wait: Duration::MAX, ..TERMS };
+    assert_eq!(ask_acme(&world, terms).await.verdict, Answer::Suppressed);
+    set_back(&world);
+    world.stop().await;
+    assert_eq!(ask_acme(&world, terms).await.verdict, Answer::Suppressed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_younger_proof_cannot_be_asked_for_what_is_known_is_told() {
+    let (world, _page) = seen_long_ago().await;
+    connect(&world.database()).execute("DROP TABLE suppressd_refreshes", []).unwrap();
+    let verdict = ask_acme(&world, TERMS).await;
+    assert_eq!((verdict.verdict, verdict.fresh_as_of.is_some()), (Answer::Stale, true), "{verdict:?}");
+    assert!(verdict.reason.contains("fetching its page failed: "), "{verdict:?}");
+
+    // Without a serve the right to ask Notion cannot be taken.
+    world.stop().await;
+    let lock = format!("{}.worker.lock", world.database().display());
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    let verdict = ask_acme(&world, TERMS).await;
+    assert_eq!((verdict.verdict, verdict.fresh_as_of.is_some()), (Answer::Stale, true), "{verdict:?}");
+    assert!(verdict.reason.contains("its page was not fetched: "), "{verdict:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -368,6 +368,57 @@ async fn a_key_without_a_row_is_not_clear_while_events_wait_for_too_long() {
     world.says("nobody.com", start() + HOUR * 9, Answer::Clear, ("no page of the CRM", Some(start()))).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_without_a_row_is_not_clear_while_events_are_parked_that_no_sweep_has_overtaken() {
+    let world = World::new().await;
+    for source in [SOURCE, OTHER_SOURCE] {
+        world.swept(source, start()).await;
+    }
+    world.received("first", 9, start() + HOUR).await;
+    world.rows(|rows| rows.park(Subject::Page(page_id(9)), Seq(1), "rejected")).await;
+    let verdict = world.ask("nobody.com", start() + HOUR * 2).await;
+    assert_eq!((verdict.verdict, verdict.fresh_as_of), (Answer::Stale, Some(start())), "{verdict:?}");
+    assert!(verdict.reason.contains("events have been parked since the last complete sweep"), "{verdict:?}");
+    // Every source must have been read since.
+    world.swept(SOURCE, start() + HOUR * 3).await;
+    assert_eq!(world.ask("nobody.com", start() + HOUR * 3).await.verdict, Answer::Stale);
+    world.swept(OTHER_SOURCE, start() + HOUR * 2).await;
+    let proven = Some(start() + HOUR * 2);
+    world.says("nobody.com", start() + HOUR * 3, Answer::Clear, ("no page of the CRM", proven)).await;
+}
+
+/// The pipeline deletes what has expired.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_a_page_claims_is_not_clear_because_another_program_deleted_its_row() {
+    let world = World::new().await;
+    for source in [SOURCE, OTHER_SOURCE] {
+        world.swept(source, start()).await;
+    }
+    world.sql("DELETE FROM suppression_cache");
+    let reason = "a page of the CRM claims the key";
+    world.says("acme.com", start() + HOUR, Answer::Stale, (reason, Some(start()))).await;
+    world.says("nobody.com", start() + HOUR, Answer::Clear, ("no page of the CRM", Some(start()))).await;
+    // A page that is no row any more claims nothing.
+    world.sql("UPDATE suppressd_pages SET standing = 'trashed'");
+    world.says("acme.com", start() + HOUR, Answer::Clear, ("no page of the CRM", Some(start()))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_read_behind_too_many_others_is_not_clear() {
+    let world = World::new().await;
+    for source in [SOURCE, OTHER_SOURCE] {
+        world.swept(source, start()).await;
+    }
+    let others = |count: usize| (0..count).fold(String::new(), |all, n| format!("{all}nobody-{n}.com,"));
+    world.says(&(others(255) + "acme.com"), start(), Answer::Suppressed, ("Acme", Some(start()))).await;
+    world.says(&others(256), start(), Answer::Clear, ("no page of the CRM", Some(start()))).await;
+    let settings = LookupSettings { max_age: TTL, rules: Rules::default(), tables: Vec::new() };
+    let lookup = Lookup::new(world.store.clone(), Clock::following_tokio(start()), settings);
+    let many = vec![Question::Text(others(256) + "acme.com")];
+    let refused = lookup.answer(many, Terms::default()).await.unwrap().remove(0).unwrap_err();
+    assert_eq!(refused.to_string(), "\"acme.com\" stands behind too many others: ask for fewer at once");
+}
+
 /// The clock was ahead when an event was received, so nobody knows how long it waits.
 #[tokio::test(start_paused = true)]
 async fn an_event_that_waits_since_a_time_that_is_still_to_come_leaves_nothing_clear() {

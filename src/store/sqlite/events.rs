@@ -26,6 +26,12 @@ const OLDEST_WAITING: &str = "SELECT received_at FROM suppressd_inbox WHERE seq 
     INDEXED BY suppressd_inbox_waiting WHERE state = 'waiting' AND seq NOT IN (SELECT seq FROM suppressd_inbox \
     INDEXED BY suppressd_inbox_samples WHERE is_sample = 1 AND state = 'waiting') ORDER BY seq >> 8, seq LIMIT 1)";
 
+/// Selects when the event with the last place that is parked was received. SQLite takes the index only where the query
+/// says what the index says.
+const NEWEST_PARKED: &str = "SELECT received_at FROM suppressd_inbox WHERE seq = \
+    (SELECT max(seq) FROM suppressd_inbox INDEXED BY suppressd_inbox_unusual \
+     WHERE state = 'parked' AND state IN ('parked', 'ignored', 'unreadable'))";
+
 /// Selects the newest skipped events, block by block as their index has them.
 pub(crate) const NEWEST_SKIPPED: &str =
     "INDEXED BY suppressd_inbox_skipped WHERE state = 'skipped' ORDER BY seq >> 12 DESC, seq DESC LIMIT ?1";
@@ -152,6 +158,10 @@ impl EventRows for SqliteRows<'_> {
 
     fn oldest_waiting(&mut self) -> Result<Option<DateTime<Utc>>, StoreError> {
         self.time(OLDEST_WAITING)
+    }
+
+    fn newest_parked(&mut self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.time(NEWEST_PARKED)
     }
 
     fn settle(&mut self, subject: Subject, through: Seq) -> Result<u64, StoreError> {

@@ -25,7 +25,7 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
 ];
 
 /// How long a statement waits for somebody else's lock; the pipeline may be writing into the same file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Statements that a connection keeps prepared: more than there are in this module's neighbours.
 const PREPARED_MAX: usize = 64;
