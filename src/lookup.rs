@@ -31,7 +31,7 @@ use tokio::time::Instant;
 pub use crate::lookup::possible::{OFFERED_MAX, SCORE_MIN};
 use crate::{
     clock::Clock,
-    derive::{self, Derived, Rules, Why},
+    derive::{self, Derived, Rules},
     lookup::{
         ground::{Answered, Ground},
         names::Names,
@@ -197,14 +197,15 @@ impl<S: Store> Lookup<S> {
 
     /// Returns the keys that a question gives, and what of it gave none.
     fn candidates(&self, question: &Question) -> Result<(Vec<Candidate>, Vec<String>), LookupError> {
-        let Derived { candidates, unused, .. } = match question {
+        let derived = match question {
             Question::Text(text) => derive::text_candidates(text, &self.settings.rules),
             Question::Company(company) => derive::company_candidates(company, &self.settings.rules),
         };
-        if let Some(unread) = unused.iter().find(|unused| unused.why == Why::TooMany) {
-            // It may be the one that the CRM holds: what the others give is no answer.
-            return Err(LookupError::Unanswerable(format!("{unread}: ask for fewer at once")));
+        // A key that was not looked for may be the one that the CRM holds.
+        if let Some(unread) = derived.unread() {
+            return Err(LookupError::Unanswerable(format!("{unread}: ask about fewer keys at once")));
         }
+        let Derived { candidates, unused, .. } = derived;
         match (candidates.is_empty(), unused.first()) {
             (false, _) => Ok((candidates, unused.iter().map(ToString::to_string).collect())),
             (true, Some(unused)) => Err(LookupError::Unanswerable(unused.to_string())),

@@ -77,17 +77,30 @@ async fn follow<W: Write>(
 ) -> anyhow::Result<ExitStatus> {
     let mut follower = followers.sit()?;
     loop {
-        let read = match lookup.changes(position, LISTED_MAX).await {
-            // Another name says that what a copy holds is to be read anew. Whoever only looks on goes on.
-            Err(ChangesError::Gone(_)) => lookup.changes(Position::default(), LISTED_MAX).await?,
-            read => read?,
-        };
+        if output.is_unread() {
+            return Ok(ExitStatus::Success);
+        }
+        let read = following(lookup, position).await?;
         write(output, &read, json)?;
         position = read.end();
         if read.changes.is_empty() {
             follower.wait(read.seq).await;
         }
     }
+}
+
+/// Reads what comes after `position`. Another name says that what a copy holds is to be read anew: whoever only looks on goes
+/// on where he stands, or, where that is nowhere any more, with what comes.
+async fn following(lookup: &Lookup<SqliteStore>, position: Position) -> Result<Changes, ChangesError> {
+    let here = Position { feed: None, ..position };
+    let mut read = lookup.changes(position, LISTED_MAX).await;
+    for position in [here, Position::default()] {
+        if !matches!(read, Err(ChangesError::Gone(_))) {
+            break;
+        }
+        read = lookup.changes(position, LISTED_MAX).await;
+    }
+    read
 }
 
 fn write<W: Write>(output: &mut Output<W>, read: &Changes, json: bool) -> io::Result<()> {

@@ -70,6 +70,11 @@ impl<W: Write> Output<W> {
         self.unless_gone(|writer| table.write(writer))
     }
 
+    /// Returns whether the reader is known to have gone: nothing more needs to be written.
+    pub const fn is_unread(&self) -> bool {
+        self.reader_gone
+    }
+
     fn unless_gone(&mut self, write: impl FnOnce(&mut W) -> io::Result<()>) -> io::Result<()> {
         if self.reader_gone {
             return Ok(());
@@ -235,7 +240,7 @@ mod tests {
         let mut output = Output::new(Failing(ErrorKind::BrokenPipe, 0));
         output.line("one").unwrap();
         output.line("two").unwrap();
-        assert_eq!(output.writer.1, 1);
+        assert_eq!((output.writer.1, output.is_unread()), (1, true));
         assert!(Output::new(Failing(ErrorKind::StorageFull, 0)).line("one").is_err());
     }
 }

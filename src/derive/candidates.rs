@@ -27,6 +27,13 @@ pub struct Derived {
     pub possible_names: Vec<Key>,
 }
 
+impl Derived {
+    /// Returns the first text that was not read, because too many others stand before it.
+    pub fn unread(&self) -> Option<&Unused> {
+        self.unused.iter().find(|unused| unused.why == Why::TooMany)
+    }
+}
+
 /// A text that stands where a key is expected, and gave none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Unused {
@@ -286,6 +293,7 @@ mod tests {
         let derived = text_candidates(&many.join(","), &Rules::default());
         assert_eq!(derived.candidates.len(), PIECES_MAX);
         let unused = Unused { role: Role::CanonicalKey, text: format!("x:{PIECES_MAX}"), why: Why::TooMany };
+        assert_eq!(derived.unread(), Some(&unused));
         assert_eq!(derived.unused, [unused]);
     }
 

@@ -29,7 +29,7 @@ const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
 ///
 /// Where every seat is taken, a newcomer gets the seat of the one that has kept us waiting for the longest: a crowd
 /// that is silent, or sends its requests drop by drop, keeps nobody out. What counts is when a
-/// request began, or the last one was answered; further bytes of it make it no younger.
+/// request began, or when we last said something in answer; further bytes of a request make it no younger.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     seats: Arc<Seats>,
@@ -152,9 +152,9 @@ impl Connection {
         self.idle.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Notes that a request begins with what was heard, or ended with what was said.
+    /// Notes that a request begins with what was heard, or that something was said: an answer, or more of one.
     fn turn(&mut self, in_request: bool) {
-        if self.in_request != in_request {
+        if !(self.in_request && in_request) {
             self.in_request = in_request;
             *lock(&self.seated.seat.waiting_since) = Instant::now();
         }

@@ -107,18 +107,20 @@ impl Listener {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
     use axum::{
+        body::Body,
         http::StatusCode,
         routing::{get, post},
     };
     use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
         net::TcpStream,
         sync::Notify,
         time::{sleep, timeout},
     };
+    use tokio_util::io::ReaderStream;
 
     use super::*;
 
@@ -133,12 +135,20 @@ mod tests {
         metrics: Metrics,
         /// Rung when a slow or endless request has begun.
         begun: Arc<Notify>,
+        /// What is written here goes out as the answer to the request for the stream.
+        stream: DuplexStream,
     }
 
     async fn serve(limits: Limits) -> Served {
         let begun = Arc::new(Notify::new());
         let (slow, endless) = (Arc::clone(&begun), Arc::clone(&begun));
+        let (stream, said) = duplex(64);
+        let said = Arc::new(Mutex::new(Some(said)));
         let router = Router::new()
+            .route(
+                "/stream",
+                get(async move || Body::from_stream(ReaderStream::new(said.lock().unwrap().take().unwrap()))),
+            )
             .route("/", get(async || "hello"))
             .route(
                 "/slow",
@@ -159,7 +169,7 @@ mod tests {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let (address, lifecycle, metrics) = (listener.address(), Lifecycle::default(), Metrics::default());
         lifecycle.spawn("listener", listener.serve(router, limits, metrics.clone(), lifecycle.clone()));
-        Served { address, lifecycle, metrics, begun }
+        Served { address, lifecycle, metrics, begun, stream }
     }
 
     impl Served {
@@ -250,6 +260,25 @@ mod tests {
         let mut last = served.send(HELLO).await;
         assert!(first_words(&mut last).await.starts_with("HTTP/1.1 200 "));
         assert_eq!(until_closed(&mut idle).await, "");
+    }
+
+    #[tokio::test]
+    async fn who_is_still_being_answered_does_not_give_way_before_those_who_are_silent() {
+        let mut served = serve(Limits { connections_max: 2, ..ROOMY }).await;
+        let mut follower = served.send(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        served.stream.write_all(b"one").await.unwrap();
+        let mut heard = first_words(&mut follower).await;
+        let mut idle = served.send(HELLO).await;
+        assert!(first_words(&mut idle).await.starts_with("HTTP/1.1 200 "));
+        served.stream.write_all(b"two").await.unwrap();
+        while !heard.contains("two") {
+            heard.push_str(&first_words(&mut follower).await);
+        }
+        let mut newcomer = served.send(HELLO).await;
+        assert!(first_words(&mut newcomer).await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(until_closed(&mut idle).await, "");
+        served.stream.write_all(b"three").await.unwrap();
+        assert!(first_words(&mut follower).await.contains("three"));
     }
 
     #[tokio::test]

@@ -196,6 +196,8 @@ mod tests {
         refused(served.check(r#"[{}, {"nme": "Acme"}]"#), 400, "company 2 cannot be read: unknown field `nme`").await;
         refused(served.check(r#"[{}, ["acme.com"]]"#), 400, "company 2 cannot be read: it is a list").await;
         refused(served.check("{}"), 400, "gives a key").await;
+        let hosts: Vec<String> = (0..300).map(|n| format!("a{n}.com")).collect();
+        refused(served.check(&json!({"website": hosts.join(" ")}).to_string()), 400, "ask about fewer keys").await;
         refused(served.check(&json!(vec![json!({}); COMPANIES_MAX + 1]).to_string()), 413, "at most 1000").await;
         refused(served.check(&" ".repeat(2 * 1024 * 1024)), 413, "too large").await;
         refused(served.check("{}").header("Content-Type", "text/plain"), 415, "application/json").await;

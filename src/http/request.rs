@@ -75,6 +75,11 @@ fn problem(response: &mut Response) -> Option<Problem> {
         let detail = match status {
             StatusCode::NOT_FOUND => "there is nothing at this path",
             StatusCode::METHOD_NOT_ALLOWED => "this path takes another method: the header `allow` names it",
+            // Of ours, nothing looks at what a client accepts, and nothing but a body is refused without words.
+            StatusCode::NOT_ACCEPTABLE => "accept both application/json and text/event-stream",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                "send one message of JSON-RPC, with the content type application/json"
+            }
             StatusCode::INTERNAL_SERVER_ERROR => "this is an error of the program: its log says more",
             status => status.canonical_reason().unwrap_or("this did not work"),
         };

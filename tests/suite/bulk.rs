@@ -122,6 +122,17 @@ fn a_row_that_cannot_be_read_ends_the_run_and_what_came_before_stands() {
 }
 
 #[test]
+fn a_company_of_which_not_all_is_looked_for_is_not_clear() {
+    let hosts: Vec<String> = (0..256).map(|n| format!("nobody{n}.example")).chain([HELD.to_owned()]).collect();
+    let said = check(&program(), json!({"website": hosts}).to_string(), &[]);
+    assert_eq!(said.status, Some(0), "{said:?}");
+    let told = said.json()["suppressd"]["error"].as_str().unwrap().to_owned();
+    assert!(told.contains(HELD) && told.contains("fewer keys"), "{told}");
+    let said = check(&program(), json!({"website": hosts.get(1..)}).to_string(), &[]);
+    assert_eq!(said.json()["suppressd"]["verdict"], "suppressed", "{said:?}");
+}
+
+#[test]
 fn what_contradicts_a_file_is_refused() {
     let program = program();
     for words in [

@@ -1,6 +1,10 @@
 //! Followers of the changes over real HTTP: they wait, are woken, come back, begin anew, and are in nobody's way.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+    time::Duration,
+};
 
 use axum::Router;
 use reqwest::{Response, StatusCode};
@@ -21,9 +25,17 @@ use suppressd::{
     metrics::Metrics,
     simulator::draft::company,
 };
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    time::{Instant, timeout},
+};
 
-use crate::{pipeline::connect, program::Program, world::World};
+use crate::{
+    pipeline::connect,
+    program::{Program, pause},
+    world::World,
+};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -377,6 +389,34 @@ fn the_command_lists_the_newest_changes_and_follows_those_that_come() {
     running.until(&format!("\"seq\":{newest},"));
     program.sql(ANOTHER);
     running.until("another process");
+    // Where the feed gets another name, whoever only looks on misses no change.
+    let another = ANOTHER.replace("another process", "another name");
+    program.sql(&format!(
+        "BEGIN IMMEDIATE; INSERT OR REPLACE INTO suppressd_facts (name, value) VALUES ('feed', 'f00d'); {another}; COMMIT"
+    ));
+    running.until("another name");
     running.signal("INT");
     assert_eq!(running.end().0, Some(0));
+}
+
+#[test]
+fn the_command_ends_once_nobody_reads_what_it_follows() {
+    let program = Program::with_fixtures();
+    let mut running = program
+        .command(&["changes", "--follow", "--json", "--limit", "1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(running.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("\"seq\":"), "{first}");
+    // Who writes hears that the reader has gone when there is something to write.
+    program.sql(ANOTHER);
+    let began = Instant::now();
+    while running.try_wait().unwrap().is_none() && began.elapsed() < PATIENCE {
+        pause();
+    }
+    let _it_may_have_ended = running.kill();
+    assert_eq!(running.wait().unwrap().code(), Some(0));
 }

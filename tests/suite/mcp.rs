@@ -369,7 +369,7 @@ async fn post(world: &World, message: &Json, headers: &[(header::HeaderName, &st
         .header("MCP-Protocol-Version", "2025-06-18")
         .json(message);
     for (name, value) in headers {
-        request = request.header(name, *value);
+        request = request.headers([(name.clone(), value.parse().unwrap())].into_iter().collect());
     }
     request.send().await.unwrap()
 }
@@ -448,6 +448,21 @@ async fn over_http_the_token_the_host_the_origin_and_the_size_are_looked_at_firs
     assert_eq!(post(&world, &ping, &[]).await.status(), StatusCode::OK);
     for (name, value) in [(header::HOST, "evil.example"), (header::ORIGIN, "https://evil.example")] {
         assert_eq!(post(&world, &ping, &[(name, value)]).await.status(), StatusCode::FORBIDDEN, "{value}");
+    }
+}
+
+#[tokio::test]
+async fn over_http_who_is_refused_is_told_what_to_send() {
+    let world = World::start().await;
+    let ping = message("tools/list", &json!({}));
+    for (name, value, status, told) in [
+        (header::ACCEPT, "application/json", StatusCode::NOT_ACCEPTABLE, "text/event-stream"),
+        (header::CONTENT_TYPE, "text/plain", StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json"),
+    ] {
+        let answer = post(&world, &ping, &[(name, value)]).await;
+        assert_eq!(answer.status(), status, "{value}");
+        let problem: Json = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert!(problem["detail"].as_str().unwrap().contains(told), "{problem}");
     }
 }
 

@@ -416,7 +416,7 @@ async fn what_is_not_read_behind_too_many_others_is_not_clear() {
     let lookup = Lookup::new(world.store.clone(), Clock::following_tokio(start()), settings);
     let many = vec![Question::Text(others(256) + "acme.com")];
     let refused = lookup.answer(many, Terms::default()).await.unwrap().remove(0).unwrap_err();
-    assert_eq!(refused.to_string(), "\"acme.com\" stands behind too many others: ask for fewer at once");
+    assert_eq!(refused.to_string(), "\"acme.com\" stands behind too many others: ask about fewer keys at once");
 }
 
 /// The clock was ahead when an event was received, so nobody knows how long it waits.

@@ -22,6 +22,9 @@ const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 /// What is read from the file at once.
 const BUFFER_BYTES: usize = 64 * 1024;
 
+/// Stands behind the last row, as a row that no table has: what finds it in a cell lies within a quote that is not closed.
+const END: &str = "\n\u{fdd0}the end\u{fdd0}\n";
+
 /// Some file managers put this before the text.
 pub(super) const BYTE_ORDER_MARK: &str = "\u{feff}";
 
@@ -55,15 +58,19 @@ pub(super) struct CsvRows {
 pub(super) struct CsvBatches<R> {
     reader: Reader<Bounded<R>>,
     record: StringRecord,
+    /// How many columns the header has, once it is read.
+    columns: Option<usize>,
     ended: bool,
 }
 
-/// A reader that gives no more than a row may have, until it is told that a row has ended.
+/// A reader that gives no more than a row may have, until it is told that a row has ended. Behind its input it gives
+/// [`END`].
 #[derive(Debug)]
 struct Bounded<R> {
     input: R,
     left: usize,
     given: u64,
+    end: &'static [u8],
 }
 
 /// Opens a table of which `beginning` has been read: at least its header, unless that is too long.
@@ -78,10 +85,11 @@ pub(super) fn open<R: Read>(
     let is_crlf = newline.and_then(|at| text.get(at.checked_sub(1)?)) == Some(&b'\r');
     let terminator = if is_crlf { Terminator::CRLF } else { Terminator::Any(b'\n') };
 
-    let bounded = Bounded { input: io::Cursor::new(text).chain(input), left: 0, given: 0 };
-    let reader =
-        ReaderBuilder::new().has_headers(false).delimiter(delimiter).buffer_capacity(BUFFER_BYTES).from_reader(bounded);
-    let mut batches = CsvBatches { reader, record: StringRecord::new(), ended: false };
+    let bounded = Bounded { input: io::Cursor::new(text).chain(input), left: 0, given: 0, end: END.as_bytes() };
+    let mut form = ReaderBuilder::new();
+    form.has_headers(false).flexible(true).delimiter(delimiter).buffer_capacity(BUFFER_BYTES);
+    let reader = form.from_reader(bounded);
+    let mut batches = CsvBatches { reader, record: StringRecord::new(), columns: None, ended: false };
     if !batches.read()? {
         return Err(Unreadable::Table("there is nothing in it, not even a header".to_owned()));
     }
@@ -120,17 +128,26 @@ impl<R: Read> CsvBatches<R> {
     fn read(&mut self) -> Result<bool, Unreadable> {
         let line = self.reader.position().line();
         self.reader.get_mut().left = ROW_BYTES_MAX + BUFFER_BYTES;
-        self.reader.read_record(&mut self.record).map_err(|error| match error.into_kind() {
+        let is_read = self.reader.read_record(&mut self.record).map_err(|error| match error.into_kind() {
             csv::ErrorKind::Utf8 { .. } => {
                 Unreadable::row(line, "this row is not UTF-8: save the file in that encoding")
-            }
-            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                Unreadable::row(line, format!("this row has {len} columns, and the header has {expected_len}"))
             }
             csv::ErrorKind::Io(error) if error.kind() == ErrorKind::FileTooLarge => Unreadable::too_long(line),
             csv::ErrorKind::Io(error) => Unreadable::Input(error),
             other => Unreadable::row(line, format!("{other:?}")),
-        })
+        })?;
+        let (text, len) = (self.record.as_slice(), self.record.len());
+        if !is_read || text == END.trim_ascii() {
+            return Ok(false);
+        }
+        if text.ends_with(END) {
+            return Err(Unreadable::row(line, "this row has a quote that is not closed"));
+        }
+        let columns = *self.columns.get_or_insert(len);
+        if len != columns {
+            return Err(Unreadable::row(line, format!("this row has {len} columns, and the header has {columns}")));
+        }
+        Ok(true)
     }
 }
 
@@ -139,7 +156,7 @@ impl<R: Read> Iterator for CsvBatches<R> {
 
     fn next(&mut self) -> Option<Batch<CsvRows>> {
         let (mut rows, mut count, mut broken) = (CsvRows::default(), 0, None);
-        while !self.ended && count < ROWS_AT_ONCE && rows.text.len() < BATCH_BYTES_MAX {
+        while !self.ended && count < ROWS_AT_ONCE && rows.bytes() < BATCH_BYTES_MAX {
             match self.read() {
                 Ok(true) => rows.push(&self.record),
                 Ok(false) => self.ended = true,
@@ -157,6 +174,11 @@ impl CsvRows {
         let before = self.text.len();
         self.text.push_str(record.as_slice());
         self.ends.extend((0..record.len()).filter_map(|at| record.range(at)).map(|Range { end, .. }| before + end));
+    }
+
+    /// Returns how much memory they take: a cell takes some although nothing is in it.
+    fn bytes(&self) -> usize {
+        self.text.len() + size_of_val(self.ends.as_slice())
     }
 
     /// Lists the cells of all rows, row by row.
@@ -219,6 +241,9 @@ impl<R: Read> Read for Bounded<R> {
             return Err(ErrorKind::FileTooLarge.into());
         }
         let given = self.input.read(buffer.get_mut(..most).unwrap_or_default())?;
+        if given == 0 {
+            return self.end.read(buffer);
+        }
         self.left -= given;
         self.given += given as u64;
         Ok(given)
@@ -274,6 +299,8 @@ mod tests {
             ("n,Key\n\"a,\"\"b\"\"\nc\",acme.ai\n", format!("n,Key{h}\n\"a,\"\"b\"\"\nc\",acme.ai{a}\n")),
             ("key,n\n=1+1, x\n", format!("key,n{h}\n=1+1, x{a}\n")),
             ("key\n\n\nacme.ai\n", format!("key{h}\nacme.ai{a}\n")),
+            ("key,n\nacme.ai,5\" x\n", format!("key,n{h}\nacme.ai,\"5\"\" x\"{a}\n")),
+            ("key,n\nacme.ai,\"\"\"\"", format!("key,n{h}\nacme.ai,\"\"\"\"{a}\n")),
             ("key;n,m\nacme.ai;1,5\n", format!("key;n,m{}\nacme.ai;1,5{}\n", head(';'), answer(';'))),
             ("n\tkey\n1\tacme.ai\n", format!("n\tkey{}\n1\tacme.ai{}\n", head('\t'), answer('\t'))),
             ("key,suppressd_error,suppressd_x\nacme.ai,old,old\n", format!("key{h}\nacme.ai{a}\n")),
@@ -298,6 +325,8 @@ mod tests {
             (&b"key,n\nacme.ai,1\nacme.de\n"[..], "line 3: this row has 1 columns, and the header has 2"),
             (b"key,n\nacme.ai,1\nacme.de,2,3\n", "line 3: this row has 3 columns"),
             (b"key,n\n\"acme\n.ai\",1\nacme.de,\xff\n", "line 4: this row is not UTF-8"),
+            (b"key,n\nacme.ai,1\nacme.de,\"2\nacme.fr,3\n", "line 3: this row has a quote that is not closed"),
+            (b"key,n\nacme.ai,1\n\"", "line 3: this row has a quote that is not closed"),
             (long.as_bytes(), "line 3: this row has more than 1024 KiB"),
         ] {
             let (written, asked, broken) = through(table);
@@ -311,6 +340,7 @@ mod tests {
                 "no column of the header says anything of a company (id, status): name one of key,",
             ),
             (b"k\xffy\n", "line 1: this row is not UTF-8"),
+            (b"key,\"n\nacme.ai,1\n", "line 1: this row has a quote that is not closed"),
         ] {
             let (_, _, broken) = through(table);
             assert!(broken.as_ref().is_some_and(|broken| broken.starts_with(told)), "{broken:?}");
@@ -327,6 +357,10 @@ mod tests {
         assert_eq!(count(&many), [ROWS_AT_ONCE, ROWS_AT_ONCE, 1]);
         let long = format!("key\n{}", format!("{}\n", "x".repeat(BATCH_BYTES_MAX / 2)).repeat(5));
         assert_eq!(count(&long), [2, 2, 1]);
+        // A cell takes memory although nothing is in it.
+        let columns = BATCH_BYTES_MAX / size_of::<usize>();
+        let wide = format!("key{}\n", ",".repeat(columns - 1));
+        assert_eq!(count(&format!("{wide}{}", wide.repeat(3).replace("key", ""))), [columns; 3]);
     }
 
     proptest! {
