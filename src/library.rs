@@ -4,7 +4,8 @@
 //! keeps fresh can be asked at the same time: the file is shared.
 //!
 //! Settings are those of the program, by the names of its environment variables (`suppressd config print --help` lists
-//! them); see [`Settings`].
+//! them); see [`Settings`]. [`SuppressionCache::open`] takes those that ship; who has hard statuses, shared hosts or ages
+//! of their own opens with `SuppressionCache::with(&Settings::from_environment()?)`.
 //!
 //! # Sweep a CRM into a cache
 //!
@@ -33,7 +34,7 @@
 //!
 //! ```
 //! # use suppressd::{library::{self, Settings}, simulator::{Simulator, draft::company}};
-//! use suppressd::{library::SuppressionCache, model::verdict::{Answer, Firmness}};
+//! use suppressd::library::{Answer, Firmness, SuppressionCache};
 //!
 //! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
@@ -59,7 +60,7 @@
 //!
 //! ```
 //! # use suppressd::{library::{self, Settings}, simulator::{Simulator, draft::company}};
-//! use suppressd::{library::SuppressionCache, model::verdict::{Answer, Company}};
+//! use suppressd::library::{Answer, Company, SuppressionCache};
 //!
 //! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
@@ -79,7 +80,10 @@
 //! # Ok(()) }
 //! ```
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -90,12 +94,20 @@ use crate::{
     },
     clock::Clock,
     config::{self, Config, Flags, Problems},
-    lookup::{Lookup, LookupError, Question, Terms},
-    model::{
-        sweep::{AskedBy, SweepOrder, SweepReport},
-        verdict::{Company, Verdict},
-    },
+    lookup::Lookup,
+    model::sweep::{AskedBy, SweepOrder},
     store::{StoreError, sqlite::SqliteStore},
+};
+pub use crate::{
+    lookup::{
+        LookupError, Question, Terms,
+        explain::Explanation,
+        issues::{IssueKind, Issues},
+    },
+    model::{
+        sweep::{SweepReport, SweepState},
+        verdict::{Answer, Company, Firmness, Verdict},
+    },
 };
 
 /// Why something has no answer.
@@ -104,6 +116,17 @@ pub enum Error {
     /// The settings are not what they should be; says all that is wrong.
     #[error(transparent)]
     Settings(#[from] Problems),
+    /// There is no file.
+    #[error("there is no database at {0}: let `suppressd serve` or `library::sweep` make it, or name another")]
+    NoDatabase(PathBuf),
+    /// The file cannot be used.
+    #[error("cannot work with {path}: is it suppressd's database or the pipeline's, and may you read and write it?")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: AppError,
+    },
     /// The cache cannot be used, or Notion cannot be asked.
     #[error(transparent)]
     App(#[from] AppError),
@@ -153,8 +176,16 @@ impl SuppressionCache {
 
     /// Opens the cache that the settings name; it must be there.
     pub fn with(settings: &Settings) -> Result<Self, Error> {
-        let clock = Clock::system();
-        Ok(Self { lookup: app::lookup(&settings.0, &clock)?, config: settings.0.clone(), clock })
+        let (clock, path) = (Clock::system(), settings.0.db_path.clone());
+        // Why it cannot be looked at is told when it is opened.
+        if matches!(path.try_exists(), Ok(false)) {
+            return Err(Error::NoDatabase(path));
+        }
+        let lookup = app::lookup(&settings.0, &clock).map_err(|error| match error {
+            source @ AppError::Store(_) => Error::Unusable { path, source },
+            other => other.into(),
+        })?;
+        Ok(Self { lookup, config: settings.0.clone(), clock })
     }
 
     /// Says whether the company may be pushed that a key, a web address or a domain names. Blocks on the disk.
@@ -180,6 +211,17 @@ impl SuppressionCache {
         terms: Terms,
     ) -> Result<Vec<Result<Verdict, LookupError>>, Error> {
         Ok(asking::answer(&self.config, questions, terms, &self.clock).await?)
+    }
+
+    /// Says why a key, a web address or a domain is answered as it is, with at most `limit` changes of each key.
+    pub async fn explain(&self, text: &str, limit: u32) -> Result<Explanation, Error> {
+        Ok(self.lookup.explain(text.to_owned(), limit).await?)
+    }
+
+    /// Lists what a person should mend, at most `limit` of the kinds that are named, or of all where none is.
+    pub async fn issues(&self, kinds: &[IssueKind], limit: u32) -> Result<Issues, Error> {
+        let kinds: BTreeSet<IssueKind> = kinds.iter().copied().collect();
+        Ok(self.lookup.issues(kinds, None, limit).await?)
     }
 
     fn only_answer(&self, question: Question) -> Result<Verdict, Error> {
@@ -212,5 +254,35 @@ pub async fn sweep(settings: &Settings, wish: SweepWish) -> Result<SweepReport, 
         if let Reconciled::Ended(report) = swept {
             return Ok(*report);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache.db");
+        let told = SuppressionCache::open(&path).unwrap_err().to_string();
+        assert!(told.contains(&path.display().to_string()) && told.contains("`library::sweep` make it"), "{told}");
+        assert!(!path.exists());
+        std::fs::write(&path, "no database, and longer than the head of one".repeat(100)).unwrap();
+        let told = SuppressionCache::open(&path).unwrap_err().to_string();
+        assert!(told.contains(&path.display().to_string()) && told.contains("may you read"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_key_is_explained_and_issues_are_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache.db");
+        drop(SqliteStore::open(&path, 1, Clock::system().now()).unwrap());
+        let cache = SuppressionCache::open(&path).unwrap();
+        let explanation = cache.explain("https://www.acme.ai", 5).await.unwrap();
+        assert!(explanation.keys.iter().any(|key| key.key.as_str() == "domain:acme.ai"), "{explanation:?}");
+        assert!(matches!(cache.explain("???", 5).await, Err(Error::Lookup(LookupError::Unanswerable(_)))));
+        let issues = cache.issues(&[IssueKind::Missing], 5).await.unwrap();
+        assert_eq!(issues.counts.keys().collect::<Vec<_>>(), [&IssueKind::Missing]);
     }
 }

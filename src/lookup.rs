@@ -22,13 +22,17 @@ pub mod schema;
 pub mod status;
 pub mod sweeps;
 mod table;
+pub mod terms;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use tokio::time::Instant;
 
-pub use crate::lookup::possible::{OFFERED_MAX, SCORE_MIN};
+pub use crate::lookup::{
+    possible::{OFFERED_MAX, SCORE_MIN},
+    terms::Terms,
+};
 use crate::{
     clock::Clock,
     derive::{self, Derived, Rules},
@@ -45,6 +49,10 @@ use crate::{
     store::{EventFilter, Rows, Store, StoreError, StoredEvent},
 };
 
+/// What to do where a question gives no key; every door says so.
+const ASK_OTHERWISE: &str = "ask for a key such as domain:acme.ai, a host or a web address of the company's own, or by \
+                             name, registry number or profile";
+
 /// A longer text may hold many keys.
 const BRIEF_BYTES_MAX: usize = 256;
 
@@ -55,21 +63,6 @@ pub enum Question {
     Text(String),
     /// What is known of a company.
     Company(Box<Company>),
-}
-
-/// On which terms an answer is wanted. The default is what the settings say, from the cache alone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Terms {
-    /// A proof that is older than this makes an answer stale; `None` stands for what the settings say.
-    pub max_age: Option<TimeDelta>,
-    /// For how long a younger proof is waited for, where one fetch of a page can give it, at most [`Terms::WAIT_MAX`].
-    /// Zero: Notion is not asked.
-    pub wait: Duration,
-}
-
-impl Terms {
-    /// Nobody waits for longer, whatever is said: no clock holds the end of every duration.
-    pub const WAIT_MAX: Duration = Duration::from_hours(24 * 365);
 }
 
 /// How answers are given.
@@ -206,14 +199,11 @@ impl<S: Store> Lookup<S> {
             return Err(LookupError::Unanswerable(format!("{unread}: ask about fewer keys at once")));
         }
         let Derived { candidates, unused, .. } = derived;
-        match (candidates.is_empty(), unused.first()) {
-            (false, _) => Ok((candidates, unused.iter().map(ToString::to_string).collect())),
-            (true, Some(unused)) => Err(LookupError::Unanswerable(unused.to_string())),
-            (true, None) => Err(LookupError::Unanswerable(
-                "nothing in the question gives a key: ask for a key, a domain, a web address, a registry number or a name"
-                    .to_owned(),
-            )),
+        if !candidates.is_empty() {
+            return Ok((candidates, unused.iter().map(ToString::to_string).collect()));
         }
+        let why = unused.first().map_or_else(|| "nothing in the question gives a key".to_owned(), ToString::to_string);
+        Err(LookupError::Unanswerable(format!("{why}; {ASK_OTHERWISE}")))
     }
 }
 

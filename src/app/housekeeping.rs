@@ -30,7 +30,7 @@ pub const PATIENCE: Duration = Duration::from_secs(15);
 /// The fact under which the budgets are kept between two runs.
 const BUDGETS: &str = "budgets";
 
-/// How often this process says how it stands.
+/// How often this process says how it stands, where nothing turned worse or better before.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// How often old events are looked for.
@@ -79,6 +79,7 @@ impl<S: Store> Housekeeper<S> {
     pub async fn run(self, writer: Part, stop: CancellationToken) {
         let is_due = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
         let (mut seen, mut told_at, mut pruned_at, mut unwritten) = (None, None, None, None);
+        let mut told_of = BTreeMap::new();
         loop {
             let commits = self.inbox.store().foreign_commits().await;
             if let Ok(commits) = commits
@@ -87,8 +88,9 @@ impl<S: Store> Housekeeper<S> {
                 self.inbox.wake();
                 self.reread_filter().await;
             }
-            if is_due(told_at, TOLD_EVERY) {
-                told_at = Some(Instant::now());
+            let problems = problems(&self.health);
+            if is_due(told_at, TOLD_EVERY) || told_of != problems {
+                (told_at, told_of) = (Some(Instant::now()), problems);
                 unwritten = self.tell(self.clock.now(), Stands::Running).await.err();
             }
             // Only a write shows that the disk is full.

@@ -14,7 +14,6 @@ use crate::{
         block_on,
         check::bulk::Bulk,
         database,
-        failure::{self, NextStep},
         output::{BAD, GOOD, Output, WARNING, plain},
         times::instant,
     },
@@ -47,12 +46,6 @@ pub(super) fn run(args: &CheckArgs, config: &Config) -> anyhow::Result<ExitStatu
         } else {
             tell(&mut output, name, answer, clock.now())?;
         }
-    }
-    if !args.json && answers.iter().any(Result::is_err) {
-        failure::advise(&NextStep(
-            "ask for a key such as domain:acme.ai, a host or a web address of the company's own, or with \
-             --name, --companies-house, --crunchbase, …",
-        ));
     }
     Ok(status(&answers))
 }

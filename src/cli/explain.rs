@@ -9,14 +9,12 @@ use crate::{
         ExitStatus,
         args::mending::ExplainArgs,
         check, database,
-        failure::NextStep,
         output::{Output, STRONG, Table, WARNING, counted, plain, short},
         times::{instant, relative},
     },
     clock::Clock,
     config::Config,
     lookup::{
-        LookupError,
         claims::ListedClaim,
         explain::{ExplainedKey, Explanation, FormerPage, PublishedRow},
         history::ListedChange,
@@ -28,11 +26,7 @@ use crate::{
 /// Explains the keys that a value gives.
 pub(super) async fn run(args: &ExplainArgs, config: &Config) -> anyhow::Result<ExitStatus> {
     let lookup = database::lookup(config, &Clock::system())?;
-    let explained = lookup.explain(args.value.clone(), args.limit).await.map_err(|error| match error {
-        LookupError::Unanswerable(why) => anyhow::Error::msg(why)
-            .context(NextStep("ask for a key such as domain:acme.ai, a host or a web address of the company's own")),
-        LookupError::Store(error) => error.into(),
-    })?;
+    let explained = lookup.explain(args.value.clone(), args.limit).await?;
     let mut output = Output::stdout();
     if args.json {
         output.json(&explained)?;

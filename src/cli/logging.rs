@@ -10,8 +10,9 @@ use crate::config::{Log, LogFormat};
 
 /// Starts to log, for the whole process; only the first call can succeed. Colours appear only on a terminal.
 pub fn start(log: &Log) -> anyhow::Result<()> {
-    // The MCP library logs every request, and as warnings what is only a client's fault; who wants it can still ask.
-    let filter = format!("rmcp=error,{}", log.filter);
+    // The MCP library logs every request, as warnings what is only a client's fault, and as an error each answer that a
+    // client no longer takes; who wants it can still ask.
+    let filter = format!("rmcp=error,rmcp::service=off,{}", log.filter);
     let filter = EnvFilter::builder().parse(filter).context("the log filter cannot be read")?;
     let colours = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
     let lines = tracing_subscriber::fmt()

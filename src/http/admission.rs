@@ -24,7 +24,7 @@ pub(super) async fn admit(State(token): State<Option<Arc<SecretString>>>, reques
 
 fn refusal(token: Option<&SecretString>, headers: &HeaderMap) -> Option<Problem> {
     let (status, detail) = match token {
-        Some(token) if !bears(headers, token) => (StatusCode::UNAUTHORIZED, "this needs the bearer token"),
+        Some(token) => (StatusCode::UNAUTHORIZED, lack(headers, token)?),
         None if !is_local(headers) => {
             (StatusCode::FORBIDDEN, "without a bearer token only localhost and IP addresses are taken as host")
         }
@@ -36,16 +36,19 @@ fn refusal(token: Option<&SecretString>, headers: &HeaderMap) -> Option<Problem>
     Some(Problem::new(status, detail))
 }
 
-/// Says whether the request bears the token. Takes the same time for every token of a length.
-fn bears(headers: &HeaderMap, token: &SecretString) -> bool {
-    let Some((scheme, given)) = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-    else {
-        return false;
+/// Says what keeps a request from bearing the token, if it does not. Takes the same time for every token of a length.
+fn lack(headers: &HeaderMap, token: &SecretString) -> Option<&'static str> {
+    let Some(given) = headers.get(header::AUTHORIZATION) else {
+        return Some(
+            "this needs the header `Authorization: Bearer …`, with the token that the setting SUPPRESSD_ADMIN_TOKEN says",
+        );
     };
-    scheme.eq_ignore_ascii_case("bearer") && given.trim().as_bytes().ct_eq(token.expose_secret().as_bytes()).into()
+    let given = given.to_str().unwrap_or_default().trim();
+    let Some((_, given)) = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
+        return Some("the header `Authorization` does not begin with `Bearer `: write that before the bearer token");
+    };
+    let is_right: bool = given.trim().as_bytes().ct_eq(token.expose_secret().as_bytes()).into();
+    (!is_right).then_some("the bearer token is not the one that the setting SUPPRESSD_ADMIN_TOKEN says")
 }
 
 /// Says whether the request was sent to an address or to `localhost`. A page that a browser shows can have its own

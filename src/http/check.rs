@@ -7,34 +7,23 @@ use aide::axum::{
     routing::{get_with, post_with},
 };
 use axum::{Json, extract::State, http::StatusCode};
-use chrono::TimeDelta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{json, value::RawValue};
 
 use crate::{
-    duration,
     http::{
         extract::{FromBody, Path, Query, Sent},
-        problem::Problem,
+        problem::{Problem, said},
         state::Private,
     },
-    lookup::{LookupError, Question, Terms},
+    lookup::{LookupError, Question, Terms, terms},
     model::verdict::{Company, Verdict},
     store::Store,
 };
 
 /// As many companies may be asked about at once.
 pub(super) const COMPANIES_MAX: usize = 1000;
-
-/// For how long a younger proof is waited for, where nothing else is said.
-const WAIT_DEFAULT: Duration = Duration::from_secs(10);
-
-/// For how long it may be waited for.
-const WAIT_MAX: Duration = Duration::from_mins(1);
-
-/// The longest age that is understood; it lies before there was a CRM.
-const MAX_AGE_MAX: Duration = Duration::from_hours(24 * 36_500);
 
 /// The routes of verdicts.
 pub(super) fn routes<S: Store>() -> ApiRouter<Private<S>> {
@@ -70,34 +59,33 @@ struct KeyPath {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct TermsQuery {
-    /// A proof that is older than this is not enough, such as `90s`, `15m`, `24h` or `7d`. Without it the settings say
-    /// how old one may be.
+    /// A proof that is older than this is not enough, such as `90s`, `15m`, `24h` or `7d`, and at least `1s`. Without it
+    /// the settings say how old one may be.
     #[serde(default, deserialize_with = "max_age")]
-    #[schemars(with = "Option<String>", regex(pattern = "^[0-9]{1,4}[smhd]$"), example = "15m")]
-    max_age: Option<TimeDelta>,
+    #[schemars(with = "Option<String>", regex(pattern = "^0*[1-9][0-9]{0,3}[smhd]$"), example = "15m")]
+    max_age: Option<Duration>,
     /// For how long a younger proof is waited for, where fetching a page can give one: up to `60s`. What is not had by
-    /// then is answered as `stale`. Without it, `10s` where `max_age` is given, else not at all.
+    /// then is answered as `stale`. Without it, `10s`. It goes with `max_age` only: else
+    /// nothing is waited for.
     #[serde(default, deserialize_with = "wait")]
     #[schemars(with = "Option<String>", regex(pattern = "^([0-9]|[1-5][0-9]|60)s$"), example = "5s")]
     wait: Option<Duration>,
 }
 
-impl From<TermsQuery> for Terms {
-    fn from(query: TermsQuery) -> Self {
-        let default = if query.max_age.is_some() { WAIT_DEFAULT } else { Duration::ZERO };
-        Self { max_age: query.max_age, wait: query.wait.unwrap_or(default) }
+impl TryFrom<TermsQuery> for Terms {
+    type Error = Problem;
+
+    fn try_from(query: TermsQuery) -> Result<Self, Problem> {
+        Self::of(query.max_age, query.wait).map_err(|invalid| Problem::bad_request(invalid.to_string()))
     }
 }
 
-fn max_age<'de, D: Deserializer<'de>>(text: D) -> Result<Option<TimeDelta>, D::Error> {
-    let age = duration::parse(&String::deserialize(text)?).map_err(D::Error::custom)?;
-    let age = (age <= MAX_AGE_MAX).then(|| TimeDelta::from_std(age).ok()).flatten();
-    age.map(Some).ok_or_else(|| D::Error::custom("at most 36500d"))
+fn max_age<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Duration>, D::Error> {
+    terms::max_age(&String::deserialize(text)?).map(Some).map_err(D::Error::custom)
 }
 
 fn wait<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Duration>, D::Error> {
-    let wait = duration::parse(&String::deserialize(text)?).map_err(D::Error::custom)?;
-    if wait > WAIT_MAX { Err(D::Error::custom("at most 60s")) } else { Ok(Some(wait)) }
+    terms::wait(&String::deserialize(text)?).map(Some).map_err(D::Error::custom)
 }
 
 async fn suppression<S: Store>(
@@ -105,7 +93,7 @@ async fn suppression<S: Store>(
     Path(KeyPath { key }): Path<KeyPath>,
     Query(terms): Query<TermsQuery>,
 ) -> Result<Json<Verdict>, Problem> {
-    only_answer(&private, Question::Text(key), terms.into()).await.map(Json)
+    only_answer(&private, Question::Text(key), terms.try_into()?).await.map(Json)
 }
 
 async fn only_answer<S: Store>(private: &Private<S>, question: Question, terms: Terms) -> Result<Verdict, Problem> {
@@ -113,12 +101,39 @@ async fn only_answer<S: Store>(private: &Private<S>, question: Question, terms: 
     Ok(answer.unwrap_or_else(|| Err(LookupError::Unanswerable("nothing was asked".to_owned())))?)
 }
 
-/// One company, or a list of up to 1,000.
+/// One company, or a list of up to 1,000. A text stands for what it names: a key, a host or a web address.
 #[derive(Debug, JsonSchema)]
 #[schemars(untagged, rename = "Companies")]
 enum Asked {
-    One(Box<Company>),
-    Several(#[schemars(length(max = 1000))] Vec<Company>),
+    One(Member),
+    Several(#[schemars(length(max = 1000), with = "Vec<Member>")] Vec<Result<Member, String>>),
+}
+
+/// A company by what is known of it, or a key, a host or a web address.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+enum Member {
+    Company(Box<Company>),
+    Text(String),
+}
+
+impl Member {
+    fn read(sent: &[u8]) -> Result<Self, serde_json::Error> {
+        if sent.trim_ascii_start().starts_with(b"\"") {
+            serde_json::from_slice(sent).map(Self::Text)
+        } else {
+            serde_json::from_slice(sent).map(Self::Company)
+        }
+    }
+}
+
+impl From<Member> for Question {
+    fn from(member: Member) -> Self {
+        match member {
+            Member::Company(company) => Self::Company(company),
+            Member::Text(text) => Self::Text(text),
+        }
+    }
 }
 
 impl FromBody for Asked {
@@ -126,9 +141,7 @@ impl FromBody for Asked {
 
     fn read(body: &[u8]) -> Result<Self, Problem> {
         if !body.trim_ascii_start().starts_with(b"[") {
-            return serde_json::from_slice(body)
-                .map(Self::One)
-                .map_err(|error| Problem::unreadable("the company", &error));
+            return Member::read(body).map(Self::One).map_err(|error| Problem::unreadable("the company", &error));
         }
         // The list is counted before its members are read: a member is much larger in memory than `{}` is in text.
         let members: Vec<&RawValue> =
@@ -137,15 +150,9 @@ impl FromBody for Asked {
             let detail = format!("{} companies at once, at most {COMPANIES_MAX}", members.len());
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
         }
-        let read = |(at, member): (usize, &RawValue)| {
-            let what = format!("company {}", at + 1);
-            // A list would be read as the fields in their order.
-            if member.get().starts_with('[') {
-                return Err(Problem::bad_request(format!("{what} cannot be read: it is a list")));
-            }
-            serde_json::from_str(member.get()).map_err(|error| Problem::unreadable(&what, &error))
-        };
-        members.into_iter().enumerate().map(read).collect::<Result<_, _>>().map(Self::Several)
+        let read = |member: &RawValue| Member::read(member.get().as_bytes());
+        let read = |member| read(member).map_err(|error| format!("the company cannot be read: {}", said(&error)));
+        Ok(Self::Several(members.into_iter().map(read).collect()))
     }
 
     fn examples() -> Vec<(&'static str, serde_json::Value)> {
@@ -174,11 +181,11 @@ enum Answered {
     },
 }
 
-impl From<Result<Verdict, LookupError>> for Answered {
-    fn from(answer: Result<Verdict, LookupError>) -> Self {
+impl From<Result<Verdict, String>> for Answered {
+    fn from(answer: Result<Verdict, String>) -> Self {
         match answer {
             Ok(verdict) => Self::Verdict(Box::new(verdict)),
-            Err(error) => Self::Not { error: error.to_string() },
+            Err(error) => Self::Not { error },
         }
     }
 }
@@ -188,15 +195,22 @@ async fn check<S: Store>(
     Query(terms): Query<TermsQuery>,
     Sent { read: asked, .. }: Sent<Asked>,
 ) -> Result<Json<Answers>, Problem> {
+    let terms = terms.try_into()?;
     Ok(Json(match asked {
-        Asked::One(company) => {
-            let verdict = only_answer(&private, Question::Company(company), terms.into()).await?;
-            Answers::One(Box::new(verdict))
-        }
-        Asked::Several(companies) => {
-            let questions = companies.into_iter().map(|company| Question::Company(Box::new(company))).collect();
-            let answers = private.lookup.answer(questions, terms.into()).await?;
-            Answers::Several(answers.into_iter().map(Answered::from).collect())
+        Asked::One(member) => Answers::One(Box::new(only_answer(&private, member.into(), terms).await?)),
+        Asked::Several(members) => {
+            let mut questions = Vec::with_capacity(members.len());
+            let unread: Vec<Option<String>> =
+                members.into_iter().map(|member| member.map(|member| questions.push(member.into())).err()).collect();
+            let mut answers = private.lookup.answer(questions, terms).await?.into_iter();
+            let mut answer = |unread: Option<String>| {
+                let answer = match unread {
+                    Some(why) => Err(why),
+                    None => answers.next()?.map_err(|error| error.to_string()),
+                };
+                Some(Answered::from(answer))
+            };
+            Answers::Several(unread.into_iter().filter_map(&mut answer).collect())
         }
     }))
 }

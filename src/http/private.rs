@@ -44,6 +44,18 @@ pub fn router<S: Store>(
     token: Option<SecretString>,
     others: Router,
 ) -> Router {
+    let routes = routes(private, followers, token, others);
+    // Which methods a path takes is only said outside of its routes and all their layers.
+    Router::new().fallback_service(routes).layer(from_fn(identify)).layer(compression())
+}
+
+/// Builds the routes alone: their errors are not written yet.
+pub fn routes<S: Store>(
+    private: Private<S>,
+    followers: Followers,
+    token: Option<SecretString>,
+    others: Router,
+) -> Router {
     describe::begin();
     let asks_for_token = token.is_some();
     let bodies = private.bodies.clone();
@@ -62,7 +74,7 @@ pub fn router<S: Store>(
         .merge(others.layer(from_fn_with_state(bodies, read_first)))
         .layer(from_fn_with_state(token.map(Arc::new), admit))
         .api_route("/healthz", status::healthz());
-    openapi::finish(routes, asks_for_token).layer(from_fn(answer_panics)).layer(from_fn(identify)).layer(compression())
+    openapi::finish(routes, asks_for_token).layer(from_fn(answer_panics))
 }
 
 /// Compresses what is worth it. A stream of events is never held back to be compressed.
@@ -189,12 +201,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_member_that_cannot_be_read_is_an_error_in_its_place_and_a_text_is_a_question() {
+        let (served, _folder) = serve(None).await;
+        let sent =
+            r#"[{"nme": "Acme"}, "acme.com", ["acme.com"], {"companies_house": 14556197}, {"name": {}}, "???", 7]"#;
+        let (status, answers) = answer(served.check(sent)).await;
+        let answers = answers.as_array().unwrap();
+        assert_eq!((status, answers.len()), (200, 7));
+        let keys = [(1, "domain:acme.com"), (3, "companies_house:14556197")];
+        for (at, key) in keys {
+            assert_eq!(answers[at]["candidates"][0]["key"], key, "{at}");
+        }
+        for (at, told) in [
+            (0, "there is no field \"nme\""),
+            (2, "it is a list"),
+            (4, "name is an object: send a text or a whole number"),
+            (5, "ask for a key such as domain:acme.ai"),
+            (6, "it is a number"),
+        ] {
+            let error = answers[at]["error"].as_str().unwrap();
+            assert!(error.contains(told) && !error.contains("column"), "{at}: {error}");
+        }
+        let (status, verdict) = answer(served.check(r#""https://acme.com/about""#)).await;
+        assert_eq!((status, &verdict["candidates"][0]["key"]), (200, &json!("domain:acme.com")));
+    }
+
+    #[tokio::test]
     async fn what_cannot_be_answered_is_a_problem() {
         let (served, _folder) = serve(None).await;
         refused(served.check("{"), 400, "the company cannot be read").await;
         refused(served.check("[{},"), 400, "the list cannot be read").await;
-        refused(served.check(r#"[{}, {"nme": "Acme"}]"#), 400, "company 2 cannot be read: unknown field `nme`").await;
-        refused(served.check(r#"[{}, ["acme.com"]]"#), 400, "company 2 cannot be read: it is a list").await;
+        refused(served.check("[{}, nothing]"), 400, "the list cannot be read").await;
+        refused(served.check(r#"{"nme": "Acme"}"#), 400, "the company cannot be read: there is no field \"nme\"").await;
+        refused(served.check("7"), 400, "the company cannot be read: it is a number").await;
         refused(served.check("{}"), 400, "gives a key").await;
         let hosts: Vec<String> = (0..300).map(|n| format!("a{n}.com")).collect();
         refused(served.check(&json!({"website": hosts.join(" ")}).to_string()), 400, "ask about fewer keys").await;
@@ -205,8 +244,10 @@ mod tests {
         refused(served.get("/v1/suppression/%ff"), 400, "UTF-8").await;
         refused(served.get("/v1/sweeps/last"), 400, "number: \"last\" is not a whole number").await;
         refused(served.get("/v1/sweeps/7"), 404, "no sweep 7").await;
-        refused(served.get("/v2"), 404, "nothing").await;
-        refused(served.get("/v1/check"), 405, "another method").await;
+        refused(served.get("/v2"), 404, "/openapi.json names every path").await;
+        refused(served.get("/"), 404, "/openapi.json names every path").await;
+        refused(served.get("/v1/check"), 405, "takes only POST").await;
+        refused(served.post("/v1/status"), 405, "takes only GET, HEAD").await;
     }
 
     #[tokio::test]
@@ -237,7 +278,7 @@ mod tests {
     #[tokio::test]
     async fn the_terms_of_a_verdict_are_read() {
         let (served, _folder) = serve(None).await;
-        for query in ["", "?max_age=15m", "?wait=5s", "?max_age=0s&wait=60s", "?wait=1m&max_age=36500d"] {
+        for query in ["", "?max_age=15m", "?max_age=1s", "?max_age=1s&wait=60s", "?wait=1m&max_age=36500d"] {
             let (status, verdict) = answer(served.get(&format!("/v1/suppression/acme.com{query}"))).await;
             assert_eq!((status, &verdict["verdict"]), (200, &json!("stale")), "{query}");
         }
@@ -245,6 +286,8 @@ mod tests {
             ("max_age=15", "max_age: write a whole number and its unit"),
             ("max_age=36501d", "max_age: at most 36500d"),
             ("max_age=18446744073709551615s", "max_age: at most 36500d"),
+            ("max_age=0s", "max_age: at least 1s"),
+            ("wait=5s", "wait means something together with max_age only"),
             ("wait=61s", "wait: at most 60s"),
             ("wait=", "wait: write a whole number and its unit"),
             ("wait=1s&wait=2s", "wait is given more than once"),
@@ -321,13 +364,13 @@ mod tests {
         for path in
             ["/readyz", "/v1/status", "/v1/events", "/v1/suppression/domain:acme.ai", "/openapi.json", "/nothing"]
         {
-            refused(served.get(path), 401, "bearer token").await;
+            refused(served.get(path), 401, "earer").await;
             for wrong in ["Bearer the-tokem", "Bearer the-token-too", "Bearer ", "Basic the-token", "the-token"] {
-                refused(served.get(path).header("Authorization", wrong), 401, "bearer token").await;
+                refused(served.get(path).header("Authorization", wrong), 401, "earer").await;
             }
             assert_ne!(answer(served.get(path).bearer_auth("the-token")).await.0, 401, "{path}");
         }
-        refused(served.check("{}"), 401, "bearer token").await;
+        refused(served.check("{}"), 401, "earer").await;
         assert_eq!(answer(served.get("/healthz")).await.0, 200);
         let challenged = served.get("/v1/status").send().await.unwrap();
         assert_eq!(challenged.headers()[header::WWW_AUTHENTICATE], "Bearer");

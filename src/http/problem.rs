@@ -61,7 +61,7 @@ impl Problem {
 
     /// Makes the problem of a body that is not what it should be.
     pub(crate) fn unreadable(what: &str, error: &serde_json::Error) -> Self {
-        Self::bad_request(format!("{what} cannot be read: {error}"))
+        Self::bad_request(format!("{what} cannot be read: {}", said(error)))
     }
 
     /// Makes the problem of something that failed here.
@@ -78,6 +78,17 @@ impl Problem {
             detail: &self.detail,
             request_id,
         }
+    }
+}
+
+/// Says what is wrong with JSON: where it breaks off being JSON with the place, else without, for then what is wrong is
+/// named.
+pub(super) fn said(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match told.strip_suffix(&place) {
+        Some(what) if error.is_data() => what.to_owned(),
+        _ => told,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    body::Body,
+    body::{Body, to_bytes},
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
@@ -24,6 +24,9 @@ pub(super) const REQUEST_ID_MAX: usize = 128;
 /// Longer than anybody may ask to be kept waiting: who gets no answer by then gets none.
 const ANSWER_MAX: Duration = Duration::from_secs(90);
 
+/// More of an error in plain text is not repeated.
+const PLAIN_BYTES_MAX: usize = 4096;
+
 /// Gives a request its id, the one that it bears if that is fit for a log, and writes its problem into the answer.
 pub(super) async fn identify(request: Request, next: Next) -> Response {
     let id = given(request.headers()).unwrap_or_else(made);
@@ -31,7 +34,7 @@ pub(super) async fn identify(request: Request, next: Next) -> Response {
     let span = error_span!("request", id = shown, method = %request.method(), path = request.uri().path());
     async {
         let mut response = next.run(request).await;
-        if let Some(problem) = problem(&mut response) {
+        if let Some(problem) = problem(&mut response).await {
             tell(&problem);
             write(&mut response, &problem, &shown);
         }
@@ -63,28 +66,33 @@ fn made() -> HeaderValue {
     HeaderValue::try_from(id.to_string()).unwrap_or_else(|_never| HeaderValue::from_static("-"))
 }
 
-/// Takes the problem out of an answer; an error that nobody described gets one in the words of its status.
-fn problem(response: &mut Response) -> Option<Problem> {
+/// Takes the problem out of an answer; an error that nobody described gets one: in the words of the library of `/mcp`,
+/// which come as plain text, or in those of its status.
+async fn problem(response: &mut Response) -> Option<Problem> {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         return Some(problem);
     }
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
-    let says_nothing = is_error && !response.headers().contains_key(header::CONTENT_TYPE);
-    says_nothing.then(|| {
-        let detail = match status {
-            StatusCode::NOT_FOUND => "there is nothing at this path",
-            StatusCode::METHOD_NOT_ALLOWED => "this path takes another method: the header `allow` names it",
-            // Of ours, nothing looks at what a client accepts, and nothing but a body is refused without words.
-            StatusCode::NOT_ACCEPTABLE => "accept both application/json and text/event-stream",
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-                "send one message of JSON-RPC, with the content type application/json"
-            }
-            StatusCode::INTERNAL_SERVER_ERROR => "this is an error of the program: its log says more",
-            status => status.canonical_reason().unwrap_or("this did not work"),
-        };
-        Problem::new(status, detail)
-    })
+    let is_plain = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/plain");
+    if !is_error || !response.headers().get(header::CONTENT_TYPE).is_none_or(is_plain) {
+        return None;
+    }
+    let body = to_bytes(std::mem::take(response.body_mut()), PLAIN_BYTES_MAX).await.unwrap_or_default();
+    let allowed = response.headers().get(header::ALLOW).and_then(|allowed| allowed.to_str().ok());
+    let detail = match (status, allowed) {
+        (StatusCode::NOT_FOUND, _) => "there is nothing at this path: /openapi.json names every path".to_owned(),
+        (StatusCode::METHOD_NOT_ALLOWED, Some(allowed)) => {
+            let methods: Vec<_> = allowed.split(',').map(str::trim).collect();
+            format!("this path takes only {}", methods.join(", "))
+        }
+        (StatusCode::METHOD_NOT_ALLOWED, None) => "this path takes another method".to_owned(),
+        (StatusCode::NOT_ACCEPTABLE, _) => "send the header `Accept: application/json, text/event-stream`".to_owned(),
+        (StatusCode::INTERNAL_SERVER_ERROR, _) => "this is an error of the program: its log says more".to_owned(),
+        _ if !body.is_empty() => String::from_utf8_lossy(&body).into_owned(),
+        (status, _) => status.canonical_reason().unwrap_or("this did not work").to_owned(),
+    };
+    Some(Problem::new(status, detail))
 }
 
 fn tell(problem: &Problem) {
@@ -110,7 +118,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use axum::{Router, body::to_bytes, middleware::from_fn, routing::get};
+    use axum::{Router, middleware::from_fn, routing::get};
     use serde_json::Value;
     use tower::ServiceExt as _;
 

@@ -2,23 +2,19 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use chrono::TimeDelta;
 use rmcp::{
     handler::server::tool::schema_for_input,
     model::{JsonObject, Tool},
 };
 use schemars::JsonSchema;
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _},
-};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 
 use crate::{
-    duration,
     lookup::{
         Question, Terms,
         issues::{IssueKind, NoPlace, Place, UnknownKind},
+        terms::{self, InvalidTerms},
     },
     mcp::Trouble,
     model::{
@@ -29,12 +25,6 @@ use crate::{
 
 /// As many questions may be asked at once.
 const QUESTIONS_MAX: usize = 1000;
-
-/// How long a page is waited for where nothing else is said, as on the command line.
-const WAIT_DEFAULT: Duration = Duration::from_secs(10);
-
-/// A model should not wait longer.
-const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// What `ttl_days` may be, as in the settings.
 const TTL_DAYS_MAX: u32 = 365;
@@ -55,10 +45,9 @@ pub(super) struct Check {
     /// Several of these, each asked by itself; up to 1,000 questions in all.
     queries: Option<Vec<String>>,
     /// Several companies, each by what is known of it; up to 1,000 questions in all.
-    #[serde(deserialize_with = "companies")]
     companies: Option<Vec<Company>>,
-    /// How old a proof may be, such as `15m`, `24h` or `7d`: an older one has the page fetched anew, or the verdict is
-    /// `stale`. Left out: what the settings say, from the cache alone.
+    /// How old a proof may be, such as `15m`, `24h` or `7d`, at least `1s`: an older one has the page fetched anew, or the
+    /// verdict is `stale`. Left out: what the settings say, from the cache alone.
     max_age: Option<String>,
     /// How long to wait for a page that is fetched because of `max_age`, such as `5s`; up to `60s`, by default `10s`.
     wait: Option<String>,
@@ -87,30 +76,18 @@ impl Check {
     }
 
     fn terms(&self) -> Result<Terms, Trouble> {
-        let max_age = span("max_age", self.max_age.as_deref())?;
-        let wait = span("wait", self.wait.as_deref())?.unwrap_or(WAIT_DEFAULT);
-        if wait > WAIT_MAX {
-            return Err(Trouble(format!("wait is at most {}s", WAIT_MAX.as_secs())));
-        }
-        let Some(max_age) = max_age else {
-            return match self.wait {
-                None => Ok(Terms::default()),
-                Some(_) => Err(Trouble("wait means something together with max_age only".to_owned())),
-            };
-        };
-        Ok(Terms { max_age: Some(TimeDelta::from_std(max_age).unwrap_or(TimeDelta::MAX)), wait })
+        let max_age = read_by("max_age", terms::max_age, self.max_age.as_deref())?;
+        let wait = read_by("wait", terms::wait, self.wait.as_deref())?;
+        Terms::of(max_age, wait).map_err(|invalid| Trouble(invalid.to_string()))
     }
 }
 
-/// Reads companies that are objects: a list would be read as the fields in their order.
-fn companies<'de, D: Deserializer<'de>>(list: D) -> Result<Option<Vec<Company>>, D::Error> {
-    let objects: Option<Vec<JsonObject>> = Option::deserialize(list)?;
-    let read = |object| serde_json::from_value(Json::Object(object)).map_err(D::Error::custom);
-    objects.map(|objects| objects.into_iter().map(read).collect()).transpose()
-}
-
-fn span(name: &str, text: Option<&str>) -> Result<Option<Duration>, Trouble> {
-    text.map(duration::parse).transpose().map_err(|why| Trouble(format!("{name} cannot be read: {why}")))
+fn read_by(
+    name: &str,
+    read: impl Fn(&str) -> Result<Duration, InvalidTerms>,
+    text: Option<&str>,
+) -> Result<Option<Duration>, Trouble> {
+    text.map(read).transpose().map_err(|invalid| Trouble(format!("{name}: {invalid}")))
 }
 
 /// Returns the words by which a company that is asked about is known: its name, else what else is known of it.
@@ -137,19 +114,21 @@ fn called(company: &Company) -> String {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Keys {
-    /// Keys, domains or web addresses, each by itself; up to 1,000.
-    values: Option<Vec<String>>,
+    /// One key, domain or web address.
+    query: Option<String>,
+    /// Several of these, each by itself; up to 1,000.
+    queries: Option<Vec<String>>,
 }
 
 impl Keys {
     pub(super) fn values(self, company: &Company) -> Result<Vec<String>, Trouble> {
-        let values = self.values.unwrap_or_default();
+        let values: Vec<String> = self.query.into_iter().chain(self.queries.unwrap_or_default()).collect();
         match values.len() {
             0 if *company == Company::default() => Err(Trouble(
-                "nothing was given: give `values`, or the fields of a company such as `website`".to_owned(),
+                "nothing was given: give `query`, `queries`, or the fields of a company such as `website`".to_owned(),
             )),
             0..=QUESTIONS_MAX => Ok(values),
-            many => Err(Trouble(format!("{many} values at once, at most {QUESTIONS_MAX}"))),
+            many => Err(Trouble(format!("{many} queries at once, at most {QUESTIONS_MAX}"))),
         }
     }
 }
@@ -184,12 +163,12 @@ pub(super) struct Explain {
     /// A canonical key, domain or web address, such as `domain:acme.ai`.
     query: String,
     /// At most this many changes of each key, the last ones, 1 to 1,000; by default 20.
-    changes_max: Option<u32>,
+    limit: Option<u32>,
 }
 
 impl Explain {
     pub(super) fn question(self) -> Result<(String, u32), Trouble> {
-        Ok((self.query, bounded("changes_max", self.changes_max, CHANGES_DEFAULT)?))
+        Ok((self.query, bounded("limit", self.limit, CHANGES_DEFAULT)?))
     }
 }
 
@@ -270,6 +249,7 @@ fn properties(schema: &JsonObject) -> Option<&JsonObject> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
     use serde_json::json;
 
     use super::*;
@@ -301,10 +281,11 @@ mod tests {
     fn what_cannot_be_read_is_refused_with_what_to_do() {
         assert!(refusal(&json!({})).contains("nothing was asked"));
         assert!(refusal(&json!({"quary": "acme.ai"})).contains("unknown field `quary`"));
-        assert!(refusal(&json!({"domain": 7})).contains("expected a string"));
-        assert!(refusal(&json!({"companies": [{"nome": "x"}]})).contains("unknown field `nome`"));
-        assert!(refusal(&json!({"companies": [["domain:a.com"]]})).contains("expected a map"));
-        assert!(refusal(&json!({"query": "a.com", "max_age": "soon"})).contains("max_age cannot be read"));
+        assert!(refusal(&json!({"domain": [7]})).contains("domain is a list: send a text or a whole number"));
+        assert!(refusal(&json!({"companies": [{"nome": "x"}]})).contains("there is no field \"nome\", only key"));
+        assert!(refusal(&json!({"companies": [["domain:a.com"]]})).contains("it is a list: send an object"));
+        assert!(refusal(&json!({"query": "a.com", "max_age": "soon"})).contains("max_age: write a whole number"));
+        assert!(refusal(&json!({"query": "a.com", "max_age": "0s"})).contains("max_age: at least 1s"));
         assert!(refusal(&json!({"query": "a.com", "wait": "5s"})).contains("together with max_age"));
         assert!(refusal(&json!({"query": "a.com", "max_age": "1h", "wait": "1h"})).contains("at most 60s"));
         assert!(refusal(&json!({"queries": vec!["a.com"; 1001]})).contains("1001 questions at once"));

@@ -1,6 +1,11 @@
 //! The ways in: a pipe from the program that started us, and HTTP.
 
-use std::sync::Arc;
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{
     Router,
@@ -21,6 +26,7 @@ use rmcp::{
         },
     },
 };
+use tokio::io::AsyncWrite;
 use tokio_util::sync::CancellationToken;
 
 use crate::mcp::{Desk, Server};
@@ -33,12 +39,13 @@ const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 #[error("the client does not speak MCP: {0}")]
 pub struct NoConversation(String);
 
-/// Talks over stdin and stdout, until stdin ends or `stop` is cancelled; then waits for the calls at work to end.
+/// Talks over stdin and stdout, until one of them is closed or `stop` is cancelled; then waits for the calls at work to end.
 pub async fn stdio<D: Desk>(desk: D, stop: &CancellationToken) -> Result<(), NoConversation> {
     // Its own token: the SDK cancels what it is given when the conversation is over.
     let over = stop.child_token();
     let server = Server::new(desk, over.clone());
     let (input, output) = stdio_pipes();
+    let output = Output { pipe: output, over: over.clone() };
     let transport = AsyncRwTransport::new_server(input, output).with_max_line_length(MESSAGE_BYTES_MAX);
     let ended = match server.clone().serve_with_ct(transport, over.clone()).await {
         Ok(conversation) => {
@@ -47,11 +54,45 @@ pub async fn stdio<D: Desk>(desk: D, stop: &CancellationToken) -> Result<(), NoC
         }
         // Who hangs up before the first word wanted nothing.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => Ok(()),
+        // So does who does not read ours.
+        Err(_) if over.is_cancelled() => Ok(()),
         Err(error) => Err(NoConversation(error.to_string())),
     };
     over.cancel();
     server.idle().await;
     ended
+}
+
+/// A pipe; that nobody reads it any more is the end of the conversation.
+#[derive(Debug)]
+struct Output<W> {
+    pipe: W,
+    over: CancellationToken,
+}
+
+impl<W> Output<W> {
+    fn seen<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if matches!(written, Poll::Ready(Err(_))) {
+            self.over.cancel();
+        }
+        written
+    }
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Output<W> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.pipe).poll_write(context, bytes);
+        self.seen(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.pipe).poll_flush(context);
+        self.seen(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(context)
+    }
 }
 
 /// Builds the route `/mcp`.

@@ -165,7 +165,7 @@ pub(super) fn schemas(report: &SchemaReport) -> String {
         (false, true) => "no source is known: the settings name none, and none was read",
         (false, false) => "not every source fits",
     };
-    let not_live = report.not_live.iter().map(|why| format!("Notion was not asked: {}", plain(why)));
+    let not_live = report.not_live.iter().map(|why| format!("Notion was not asked: {}", plain(&joined(why))));
     let sources = report.sources.iter().flat_map(source);
     lines([first.to_owned()].into_iter().chain(not_live).chain(sources))
 }
@@ -177,8 +177,8 @@ fn source(fit: &SourceFit) -> Vec<String> {
         (Some(ReadFrom::Stored), Some(age)) => format!("as it was read {age} s ago"),
         _ => "never read".to_owned(),
     };
-    let played = fit.roles.iter().filter(|role| role.fits == Some(true)).count();
-    let first = format!("{name}: {read}; {played} of {} roles are played", fit.roles.len());
+    let found = fit.roles.iter().filter(|role| role.fits == Some(true)).count();
+    let first = format!("{name}: {read}; {found} of {} properties found", fit.roles.len());
     let problems = fit.problems.iter().take(SHOWN_MAX).map(|problem| format!("{name}: problem: {}", plain(problem)));
     let hints = fit.hints.iter().take(SHOWN_MAX).map(|hint| format!("{name}: hint: {}", plain(hint)));
     [first].into_iter().chain(problems).chain(hints).collect()
@@ -186,6 +186,11 @@ fn source(fit: &SourceFit) -> Vec<String> {
 
 pub(super) fn lines(lines: impl IntoIterator<Item = String>) -> String {
     lines.into_iter().collect::<Vec<_>>().join("\n")
+}
+
+/// Joins the lines of our own words, as the problems of the settings have.
+fn joined(told: &str) -> String {
+    told.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
 
 /// What people typed into the CRM stays in its line: a model reads a new line as a word of ours.

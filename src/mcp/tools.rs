@@ -186,8 +186,8 @@ async fn quick<D: Desk>(server: &Server<D>, name: Name, arguments: JsonObject) -
     match name {
         Name::CheckSuppression => check(server, arguments).await,
         Name::Explain => {
-            let (text, changes_max) = arguments::read::<arguments::Explain>(arguments)?.question()?;
-            let explanation = server.desk.lookup()?.explain(text, changes_max).await?;
+            let (text, limit) = arguments::read::<arguments::Explain>(arguments)?.question()?;
+            let explanation = server.desk.lookup()?.explain(text, limit).await?;
             result(&explanation, say::explanation(&explanation))
         }
         Name::BuildCanonicalKeys => {

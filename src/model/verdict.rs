@@ -1,5 +1,7 @@
 //! The answer to «may I push this company?», and what it rests on.
 
+mod sent;
+
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -133,28 +135,38 @@ pub struct Match {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// What a caller knows of a company; every field is optional.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What a caller knows of a company; every field is optional, and a text or a whole number.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Company {
     /// A canonical key, or several as in the CRM's property.
+    #[schemars(with = "Option<sent::Sent>")]
     pub key: Option<String>,
     /// A host name.
+    #[schemars(with = "Option<sent::Sent>")]
     pub domain: Option<String>,
     /// A web address.
+    #[schemars(with = "Option<sent::Sent>")]
     pub website: Option<String>,
     /// A number at Companies House.
+    #[schemars(with = "Option<sent::Sent>")]
     pub companies_house: Option<String>,
     /// A Crunchbase slug or address.
+    #[schemars(with = "Option<sent::Sent>")]
     pub crunchbase: Option<String>,
     /// A `PitchBook` id or address.
+    #[schemars(with = "Option<sent::Sent>")]
     pub pitchbook: Option<String>,
     /// An organisation at GitHub.
+    #[schemars(with = "Option<sent::Sent>")]
     pub github_org: Option<String>,
     /// A repository at GitHub.
+    #[schemars(with = "Option<sent::Sent>")]
     pub github_repo: Option<String>,
     /// The company's name.
+    #[schemars(with = "Option<sent::Sent>")]
     pub name: Option<String>,
     /// Where the company is.
+    #[schemars(with = "Option<sent::Sent>")]
     pub location: Option<String>,
 }

@@ -155,7 +155,12 @@ fn what_contradicts_a_file_is_refused() {
 
 #[test]
 fn an_age_counts_for_every_row() {
-    let said = check(&program(), format!("key\n{HELD}\nacme.ai\n"), &["--max-age", "0s"]);
+    let program = program();
+    let proven = (Clock::system().now() - TimeDelta::hours(2)).timestamp_micros();
+    program.sql(&format!(
+        "UPDATE suppressd_sources SET watermark = {proven}; UPDATE suppressd_pages SET observed_at = {proven}"
+    ));
+    let said = check(&program, format!("key\n{HELD}\nacme.ai\n"), &["--max-age", "1h"]);
     assert_eq!(records(&said).iter().map(|row| row[1].to_owned()).collect::<Vec<_>>(), ["stale", "stale"], "{said:?}");
 }
 

@@ -179,7 +179,7 @@ fn each_tool_answers_from_the_database_without_the_settings_of_notion() {
     assert_eq!((&checked["isError"], text(&checked).lines().count()), (&json!(false), 4), "{checked}");
 
     let keys =
-        pipe.call("build_canonical_keys", &json!({"values": ["https://www.acme.ai"], "companies_house": "123456"}));
+        pipe.call("build_canonical_keys", &json!({"queries": ["https://www.acme.ai"], "companies_house": "123456"}));
     let command = program.run(&["keys", "https://www.acme.ai", "--companies-house", "123456", "--json"]).json();
     assert_eq!(keys["structuredContent"], command);
 
@@ -194,6 +194,7 @@ fn each_tool_answers_from_the_database_without_the_settings_of_notion() {
 
     let schema = pipe.call("validate_notion_schema", &json!({}));
     assert!(schema["structuredContent"]["not_live"].as_str().unwrap().contains("NOTION_API_KEY"), "{schema}");
+    assert!(text(&schema).contains("of 10 properties found") && !text(&schema).contains('\u{fffd}'), "{schema}");
 
     fails_with(&pipe.call("sync_suppression_cache", &json!({"dry_run": true})), "NOTION_API_KEY");
     let (status, err) = pipe.close();
@@ -212,11 +213,13 @@ fn what_is_asked_wrongly_is_told_and_the_conversation_goes_on() {
         ("check_suppression", json!({"domian": "acme.ai"}), "unknown field `domian`"),
         ("check_suppression", json!({"query": 7}), "expected a string"),
         ("check_suppression", json!({"query": "???"}), "???: no answer"),
+        ("check_suppression", json!({"query": "???"}), "ask for a key such as domain:acme.ai"),
         ("check_suppression", json!({"queries": vec!["a.com"; 1001]}), "at most 1000"),
-        ("check_suppression", json!({"query": "acme.ai", "max_age": "soon"}), "max_age cannot be read"),
+        ("check_suppression", json!({"query": "acme.ai", "max_age": "soon"}), "max_age: write a whole number"),
         ("build_canonical_keys", json!({}), "nothing was given"),
         ("explain", json!({}), "missing field `query`"),
-        ("explain", json!({"query": "???"}), ""),
+        ("explain", json!({"query": "???"}), "ask for a key such as domain:acme.ai"),
+        ("explain", json!({"query": "acme.ai", "limit": 0}), "limit is between 1 and 1000"),
         ("list_issues", json!({"kinds": ["worries"]}), "there is no such kind of issue"),
         ("list_issues", json!({"limit": 0}), "limit is between 1 and 1000"),
         ("cache_status", json!({"verbose": true}), "unknown field `verbose`"),
@@ -276,6 +279,33 @@ fn it_ends_when_its_client_hangs_up_or_a_signal_comes() {
 }
 
 /// `suppressd mcp` with the settings of a world.
+#[test]
+fn it_ends_quietly_when_nobody_reads_its_answers() {
+    let mut child = Program::new()
+        .command(&["mcp"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut input = child.stdin.take().unwrap();
+    let hello =
+        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "0"}});
+    for id in 1..9 {
+        // It may have ended by now.
+        drop(writeln!(input, "{}", json!({"jsonrpc": "2.0", "id": id, "method": "initialize", "params": hello})));
+    }
+    let mut status = None;
+    program::until("it ends though stdin is open", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    drop(input);
+    let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+    assert_eq!((status.unwrap().code(), said.as_str()), (Some(0), ""));
+}
+
 fn beside(world: &World) -> Pipe {
     let mut command = Command::new(env!("CARGO_BIN_EXE_suppressd"));
     command.env_clear().envs(world.environment()).current_dir(world.folder()).arg("mcp");
@@ -446,6 +476,18 @@ async fn over_http_the_token_the_host_the_origin_and_the_size_are_looked_at_firs
 
     let world = World::start().await;
     assert_eq!(post(&world, &ping, &[]).await.status(), StatusCode::OK);
+    let url = world.private_url("/mcp");
+    for (request, told) in [
+        (world.http.post(&url).json(&ping), "send the header `Accept: application/json, text/event-stream`"),
+        (world.http.put(&url), "this path takes only POST"),
+        (
+            world.http.post(&url).header(header::ACCEPT, "application/json, text/event-stream").body("{}"),
+            "Content-Type must be application/json",
+        ),
+    ] {
+        let problem: Json = request.send().await.unwrap().json().await.unwrap();
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(told)), "{problem}");
+    }
     for (name, value) in [(header::HOST, "evil.example"), (header::ORIGIN, "https://evil.example")] {
         assert_eq!(post(&world, &ping, &[(name, value)]).await.status(), StatusCode::FORBIDDEN, "{value}");
     }

@@ -47,7 +47,7 @@ fn routed(world: &World) -> BTreeSet<String> {
     let lifecycle = Lifecycle::default();
     let bodies = Bodies::new(BodyLimits::default());
     let private = Private { lookup, health: lifecycle.health.clone(), bodies };
-    let router = private::router(private, Followers::new(lifecycle.soft), None, axum::Router::new());
+    let router = private::routes(private, Followers::new(lifecycle.soft), None, axum::Router::new());
     let shown = format!("{router:?}");
     let paths = shown.split("RouteId(").filter_map(|part| part.split_once("): \"")?.1.split('"').next());
     // The two of the fallback stand for what is no route.

@@ -238,13 +238,19 @@ async fn where_a_bearer_token_is_configured_nothing_is_answered_without_it() {
         "/v1/suppression/domain:acme.com",
         "/nothing",
     ] {
-        for given in [None, Some("Bearer wrong"), Some("the-admin-token"), Some("Basic the-admin-token")] {
+        for (given, told) in [
+            (None, "needs the header `Authorization: Bearer …`"),
+            (Some("Bearer wrong"), "not the one that the setting SUPPRESSD_ADMIN_TOKEN says"),
+            (Some("the-admin-token"), "does not begin with `Bearer `"),
+            (Some("Basic the-admin-token"), "does not begin with `Bearer `"),
+        ] {
             let mut request = world.http.get(world.private_url(path));
             if let Some(given) = given {
                 request = request.header("Authorization", given);
             }
             let (status, problem) = answer(request).await;
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{path} {given:?}");
+            assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(told)), "{problem}");
             assert!(!problem.to_string().contains(TOKEN));
         }
         assert_ne!(world.ask(path).await.0, StatusCode::UNAUTHORIZED, "{path}");

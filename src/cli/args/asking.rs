@@ -7,6 +7,7 @@ use clap::Args;
 use crate::{
     cli::args::bulk::{BulkArgs, INPUT_HELP},
     duration,
+    lookup::terms,
     model::verdict::Company,
 };
 
@@ -28,9 +29,9 @@ pub struct CheckArgs {
     /// Or many of them.
     #[command(flatten)]
     pub bulk: BulkArgs,
-    /// Have the page fetched where the proof is older than this (90s, 15m, 24h, 7d), and answer stale where that cannot
+    /// Have the page fetched where the proof is older than this (90s, 15m, 24h, 7d; at least 1s), and answer stale where that cannot
     /// be done [default: the setting `max_age_hours`, from the cache alone].
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = terms::max_age)]
     pub max_age: Option<Duration>,
     /// Wait this long for a page that is fetched because of --max-age; 0s: ask the cache alone.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "10s", requires = "max_age")]
