@@ -26,7 +26,7 @@ use chrono::TimeDelta;
 use csv::{ReaderBuilder, StringRecord, Writer};
 use rusqlite::{Connection, OpenFlags};
 use suppressd::{
-    cli::check::bulk::{Bulk, Tally},
+    cli::check::bulk::{Bulk, Ended, Stopped, Tally},
     clock::Clock,
     derive::Rules,
     lookup::{Lookup, LookupSettings},
@@ -114,7 +114,7 @@ fn asked(lookup: &Lookup<SqliteStore>, table: &Table) -> usize {
     usize::try_from(answered(lookup, table).0.rows()).unwrap()
 }
 
-fn answered(lookup: &Lookup<SqliteStore>, table: &Table) -> (Tally, Result<(), suppressd::cli::check::bulk::Stopped>) {
+fn answered(lookup: &Lookup<SqliteStore>, table: &Table) -> (Tally, Result<Ended, Stopped>) {
     let input = File::open(&table.path).unwrap();
     Bulk::default().answer(lookup, input, &mut io::sink(), &mut |_| ())
 }

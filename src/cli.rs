@@ -24,7 +24,7 @@ pub mod times;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 pub use crate::cli::{args::Args, exit::ExitStatus};
 use crate::{
@@ -57,6 +57,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         Command::Events(command) => block_on(events::run(command, &config)),
         Command::Reconcile(args) => block_on(reconcile::run(args, &config)),
         Command::Replay(args) => block_on(replay::run(args, &config)),
+        Command::Demo(_) if args.global.db_path.is_some() => Err(anyhow!("`demo` takes no --db-path").context(NextStep(
+            "leave it out: its database lies in a folder of its own, which goes at the end, so that it touches none of yours",
+        ))),
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Mcp(_) => block_on(mcp::run(&config)),
         Command::Serve(_) => block_on(serve::run(&config)),

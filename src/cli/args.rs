@@ -61,6 +61,7 @@ pub enum Command {
     Keys(KeysArgs),
     #[expect(missing_docs, reason = "as above")]
     Explain(ExplainArgs),
+    #[command(alias = "conflicts")]
     #[expect(missing_docs, reason = "as above")]
     Issues(IssuesArgs),
     #[expect(missing_docs, reason = "as above")]
@@ -239,11 +240,24 @@ mod tests {
     }
 
     #[test]
+    fn tables_in_the_help_keep_their_form_on_a_narrow_terminal() {
+        for command in ["check", "explain", "issues"] {
+            let command = Args::command().find_subcommand(command).unwrap().clone();
+            let help = command.get_after_long_help().unwrap().to_string();
+            for line in help.lines() {
+                assert!(line.chars().count() < 80, "{}: {line}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
     fn a_question_names_a_company() {
         let check = |words| parse::<CheckArgs>(CheckArgs::augment_args(clap::Command::new("check")), words);
-        for words in ["", "--json", "--max-age 1h", "--location London", "acme.ai --max-age soon"] {
+        for words in ["--location London", "acme.ai --max-age soon", "acme.ai --column Link=website"] {
             assert!(check(words).is_err(), "{words}");
         }
+        let keys = |words| parse::<KeysArgs>(KeysArgs::augment_args(clap::Command::new("keys")), words).is_ok();
+        assert!(!keys("") && !keys("--json") && keys("acme.ai") && keys("--name Acme"));
         let args = check("acme.ai domain:acme.com --name Acme --location London --max-age 24h").unwrap();
         assert_eq!(args.company.values, ["acme.ai", "domain:acme.com"]);
         assert_eq!(args.max_age, Some(std::time::Duration::from_hours(24)));

@@ -10,7 +10,7 @@ use crate::{
         ExitStatus,
         args::following::ChangesArgs,
         database,
-        output::{Output, STRONG, plain},
+        output::{Output, STRONG, Table, plain},
     },
     clock::Clock,
     config::Config,
@@ -57,15 +57,24 @@ async fn list<W: Write>(
         position.after = Some(now.newest.saturating_sub(args.limit.into()).max(now.oldest.saturating_sub(1)));
     }
     let mut left = args.limit;
-    loop {
+    let mut table = Table::new(["CHANGE", "WHEN", "KEY", "FROM", "TO", "CAUSE"]);
+    let read = loop {
         let read = lookup.changes(position, left.min(LISTED_MAX)).await?;
-        write(output, &read, args.json)?;
+        if args.json {
+            write(output, &read, true)?;
+        } else {
+            read.changes.iter().map(cells).for_each(|cells| table.row(cells));
+        }
         left = left.saturating_sub(u32::try_from(read.changes.len()).unwrap_or(left));
         if left == 0 || read.seq == read.newest || read.changes.is_empty() {
-            return Ok(read);
+            break read;
         }
         position = read.end();
+    };
+    if left < args.limit && !args.json {
+        output.table(&table)?;
     }
+    Ok(read)
 }
 
 /// Writes whatever comes.
@@ -108,20 +117,20 @@ fn write<W: Write>(output: &mut Output<W>, read: &Changes, json: bool) -> io::Re
 }
 
 fn line(change: &ListedChange) -> String {
+    let [seq, when, key, from, to, cause] = cells(change).map(|cell| plain(&cell).into_owned());
+    format!("{seq}  {when}  {STRONG}{key}{STRONG:#}  {from} -> {to}  ({cause})")
+}
+
+/// Writes what each column says of a change.
+fn cells(change: &ListedChange) -> [String; 6] {
     let ListedChange { seq, changed_at, key, from, to, entry: _, cause } = change;
     let cause = match cause.door {
         // The rules have no name that a person knows.
         Door::Settings => Door::Settings.name().to_owned(),
         door => format!("{} {}", door.name(), cause.id),
     };
-    format!(
-        "{seq}  {}  {STRONG}{}{STRONG:#}  {} -> {}  ({})",
-        changed_at.format("%Y-%m-%d %H:%M:%S UTC"),
-        plain(key.as_str()),
-        plain(&face(from.as_ref())),
-        plain(&face(to.as_ref())),
-        plain(&cause),
-    )
+    let when = changed_at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+    [seq.to_string(), when, key.to_string(), face(from.as_ref()), face(to.as_ref()), cause]
 }
 
 fn face(face: Option<&Face>) -> String {

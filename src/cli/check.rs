@@ -3,6 +3,7 @@
 pub mod bulk;
 
 use anstyle::Style;
+use anyhow::anyhow;
 use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 
@@ -14,6 +15,7 @@ use crate::{
         block_on,
         check::bulk::Bulk,
         database,
+        failure::NextStep,
         output::{BAD, GOOD, Output, WARNING, plain},
         times::instant,
     },
@@ -28,9 +30,27 @@ pub(super) fn run(args: &CheckArgs, config: &Config) -> anyhow::Result<ExitStatu
     let clock = Clock::system();
     let max_age = args.max_age.map(|age| TimeDelta::from_std(age).unwrap_or(TimeDelta::MAX));
     if let Some(input) = &args.bulk.input {
-        return bulk::run(input, Bulk { format: args.bulk.input_format, max_age }, &database::lookup(config, &clock)?);
+        if args.json {
+            return Err(anyhow!("--json does not go with --input").context(NextStep(
+                "leave it out: --input answers in the form of the file, JSON lines for JSON lines",
+            )));
+        }
+        return bulk::run(
+            input,
+            Bulk { format: args.bulk.input_format, max_age, columns: args.bulk.columns.clone() },
+            &database::lookup(config, &clock)?,
+        );
     }
     let (names, questions) = questions(args);
+    if names.is_empty() {
+        return Err(anyhow!("no company was named").context(NextStep(
+            "name one as in `suppressd check acme.ai` or with --name 'Acme Ltd', or a file of them with --input; \
+             `suppressd check --help` says more",
+        )));
+    }
+    if names.iter().any(|name| name == "-") {
+        return Err(anyhow!("\"-\" is no company").context(NextStep("a file of companies on stdin is --input -")));
+    }
     database::is_there(&config.db_path)?;
     let answers = if max_age.is_some() && !args.wait.is_zero() {
         let terms = Terms { max_age, wait: args.wait };
@@ -56,10 +76,28 @@ fn questions(args: &CheckArgs) -> (Vec<String>, Vec<Question>) {
     let mut questions: Vec<_> = names.iter().cloned().map(Question::Text).collect();
     let company = args.company.company();
     if company != Company::default() {
-        names.push(company.name.clone().unwrap_or_else(|| "the company".to_owned()));
+        names.push(title(&company).to_owned());
         questions.push(Question::Company(Box::new(company)));
     }
     (names, questions)
+}
+
+/// Returns the first thing that is said of a company.
+fn title(company: &Company) -> &str {
+    let Company {
+        key,
+        domain,
+        website,
+        companies_house,
+        crunchbase,
+        pitchbook,
+        github_org,
+        github_repo,
+        name,
+        location,
+    } = company;
+    let said = [name, domain, website, companies_house, crunchbase, pitchbook, github_org, github_repo, key, location];
+    said.into_iter().flatten().next().map_or("the company", String::as_str)
 }
 
 fn status(answers: &[Result<Verdict, LookupError>]) -> ExitStatus {
@@ -96,6 +134,12 @@ pub(super) const fn style(answer: Answer) -> Style {
     }
 }
 
+/// Says what a value that gives no key probably is, where that is plain.
+fn hint(value: &str) -> String {
+    let is_number = (6..=8).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { format!("; a number at Companies House is companies_house:{value:0>8}") } else { String::new() }
+}
+
 fn tell<W: std::io::Write>(
     output: &mut Output<W>,
     name: &str,
@@ -105,7 +149,7 @@ fn tell<W: std::io::Write>(
     let name = if name.is_empty() { "\"\"".into() } else { plain(name) };
     let verdict = match answer {
         Ok(verdict) => verdict,
-        Err(error) => return output.line(format_args!("{name}: {BAD}no answer{BAD:#}: {error}")),
+        Err(error) => return output.line(format_args!("{name}: {BAD}no answer{BAD:#}: {error}{}", hint(&name))),
     };
     let style = style(verdict.verdict);
     output.line(format_args!("{name}: {style}{}{style:#}: {}", verdict.verdict.name(), plain(&verdict.reason)))?;

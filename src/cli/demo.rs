@@ -17,7 +17,7 @@ use crate::{
     cli::{
         ExitStatus,
         args::serving::DemoArgs,
-        output::{BAD, GOOD, Output, STRONG, WARNING, plain},
+        output::{BAD, GOOD, Output, STRONG, WARNING, counted, plain},
     },
     clock::Clock,
     lifecycle::Ended,
@@ -126,7 +126,8 @@ impl View {
             swept.entries_processed, swept.notion_requests, swept.entries_with_canonical_key
         ))?;
         self.line(&format!(
-            "Meanwhile, in another terminal: suppressd --db-path {} status (or check, sweeps, reconcile, events list).",
+            "Meanwhile, in another terminal: suppressd --db-path {} status (or check, sweeps, reconcile, events list), with \
+             suppressd installed, or `cargo run --` instead of it. The database goes with the demonstration.",
             demo.database().display()
         ))?;
         self.line("")
@@ -190,17 +191,16 @@ fn tell<W: std::io::Write>(output: &mut Output<W>, summary: &Summary) -> std::io
     let counts = &summary.counts;
     output.line("")?;
     output.line(format_args!(
-        "{STRONG}{} changes{STRONG:#} in the CRM; {} events accepted, {} more were doubled; {} requests to Notion, never \
-         more than {} for one page at once",
-        summary.changes_made,
-        counts.deliveries_accepted,
+        "{STRONG}{}{STRONG:#} in the CRM; {} accepted, {} more doubled; {} to Notion, never more than {} for one page at once",
+        counted(summary.changes_made, "change"),
+        counted(counts.deliveries_accepted, "event"),
         counts.deliveries_duplicate,
-        summary.notion_requests,
+        counted(summary.notion_requests, "request"),
         summary.fetches_of_a_page_at_once
     ))?;
     output.line(format_args!(
-        "a last sweep found {STRONG}{} differences{STRONG:#} that no event had told, and mended them",
-        summary.differences_swept
+        "a last sweep found {STRONG}{}{STRONG:#} that no event had told, and mended all",
+        counted(summary.differences_swept, "difference")
     ))?;
     for difference in summary.differences.iter().take(20) {
         output.line(format_args!("{BAD}wrong{BAD:#} {difference}"))?;

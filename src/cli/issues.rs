@@ -53,7 +53,7 @@ pub(super) async fn run(args: &IssuesArgs, config: &Config) -> anyhow::Result<Ex
     let mut output = if args.csv && !seen { Output::unchanged() } else { Output::stdout() };
     if !args.json && !args.csv {
         let counted = lookup.issues(asked, None, 0).await?;
-        tell(&mut output, &lookup, &counted, args.limit.unwrap_or(SHOWN)).await?;
+        tell(&mut output, &lookup, (&counted, args), args.limit.unwrap_or(SHOWN)).await?;
         return Ok(ExitStatus::Success);
     }
     if args.csv {
@@ -79,11 +79,16 @@ pub(super) async fn run(args: &IssuesArgs, config: &Config) -> anyhow::Result<Ex
 async fn tell<W: Write>(
     output: &mut Output<W>,
     lookup: &Lookup<SqliteStore>,
-    counts: &Issues,
+    (counts, args): (&Issues, &IssuesArgs),
     shown: u32,
 ) -> anyhow::Result<()> {
     if counts.counts.values().all(|count| *count == 0) {
-        output.line(format_args!("{GOOD}nothing{GOOD:#} is to be mended, as far as the cache knows"))?;
+        if args.kinds.is_empty() {
+            output.line(format_args!("{GOOD}nothing{GOOD:#} is to be mended, as far as the cache knows"))?;
+        } else {
+            let kinds: Vec<&str> = args.kinds.iter().map(|kind| kind.name()).collect();
+            output.line(format_args!("{GOOD}none{GOOD:#} of this kind: {}", kinds.join(", ")))?;
+        }
         return Ok(());
     }
     for (nth, (kind, count)) in counts.counts.iter().filter(|(_, count)| **count > 0).enumerate() {

@@ -15,12 +15,14 @@ use crate::{
     cli::{
         ExitStatus,
         args::serving::ReconcileArgs,
+        database,
         failure::{self, NextStep},
         output::{BAD, GOOD, Output, STRONG, WARNING, counted, plain},
     },
     clock::Clock,
     config::Config,
     lifecycle::Lifecycle,
+    lookup::status::Running,
     model::sweep::{AskedBy, DriftKind, SweepOrder, SweepReport, SweepState},
 };
 
@@ -57,7 +59,16 @@ async fn again_and_again(args: &ReconcileArgs, config: &Config, lifecycle: &Life
     let mut last = ExitStatus::Stale;
     loop {
         let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}")?);
-        let reconciled = reconcile::run(config, order, &lifecycle.soft, &clock, |standing| show(&bar, standing)).await;
+        let mut serving = Some(serving(config, &clock).await);
+        let told = |standing: &Standing| {
+            if standing.by == By::Serve
+                && let Some(told) = serving.take()
+            {
+                bar.suspend(|| tell_serving(told.as_ref()));
+            }
+            show(&bar, standing);
+        };
+        let reconciled = reconcile::run(config, order, &lifecycle.soft, &clock, told).await;
         bar.finish_and_clear();
         let mut output = Output::stdout();
         match (reconciled, args.interval) {
@@ -82,6 +93,25 @@ async fn again_and_again(args: &ReconcileArgs, config: &Config, lifecycle: &Life
         if lifecycle.soft.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
             return Ok(last);
         }
+    }
+}
+
+/// Returns the `serve` that was heard of last, if it still runs.
+async fn serving(config: &Config, clock: &Clock) -> Option<Running> {
+    let running = database::lookup(config, clock).ok()?.running().await.ok()?;
+    running.filter(|running| running.is_alive(clock.now()))
+}
+
+/// Says at once who does the work, and what is wrong with them: it may take long until they come to it.
+fn tell_serving(running: Option<&Running>) {
+    let mut stderr = anstream::stderr();
+    let process = running.map(|running| format!(" (process {})", running.pid)).unwrap_or_default();
+    let _nobody_reads = writeln!(
+        stderr,
+        "the running `serve`{process} was asked for the sweep, and this waits for it; after Ctrl-C it goes on without us"
+    );
+    for (part, problem) in running.into_iter().flat_map(|running| &running.problems) {
+        let _nobody_reads = writeln!(stderr, "{WARNING}its problem:{WARNING:#} {part}: {}", plain(problem));
     }
 }
 

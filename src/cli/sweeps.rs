@@ -24,7 +24,7 @@ const DIFFERENCES_DEFAULT: u32 = 1000;
 
 /// Lists sweeps, or the differences that one of them found.
 pub(super) async fn run(args: &SweepsArgs, config: &Config) -> anyhow::Result<ExitStatus> {
-    match args.drift {
+    match args.drift.or(args.sweep) {
         None => list(config, args.limit.unwrap_or(SWEEPS_DEFAULT), args.json).await,
         Some(sweep) => drift(config, sweep, args.limit.unwrap_or(DIFFERENCES_DEFAULT), args.json).await,
     }

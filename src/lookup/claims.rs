@@ -151,7 +151,8 @@ fn why((rank, first): &(Rank, Claim), (next_rank, next): &(Rank, Claim)) -> Stri
             format!("its page was edited later: {}, the next one {}", edited(first), edited(next))
         }
         Some(Rule::SmallerPageId) | None => {
-            "its page has the smaller id: status and time of the last edit do not decide".to_owned()
+            "both statuses are alike hard or soft and both were edited in the same minute: the smaller id wins"
+                .to_owned()
         }
     }
 }

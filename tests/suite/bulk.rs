@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, TimeDelta};
 use serde_json::{Value as Json, json};
 use suppressd::{
-    cli::check::bulk::{Bulk, Stopped, Tally},
+    cli::check::bulk::{Bulk, Ended, Stopped, Tally, Told},
     clock::Clock,
     derive::Rules,
     lookup::{Lookup, LookupSettings},
@@ -45,7 +45,10 @@ fn every_row_of_a_table_comes_back_with_its_verdict() {
     let said = check(&program(), table.replace("Web Site", "Website"), &[]);
     assert_eq!(said.status, Some(0), "{said:?}");
     assert!(
-        said.err.starts_with("3 rows: 1 suppressed (1 hard), 1 clear, 0 stale, 1 without an answer, in "),
+        said.err.starts_with(
+            "columns: name = \"Company Name\", website = \"Website\"; not used: \"id\", \"note\"\n\
+             3 rows: 1 suppressed (1 hard), 1 clear, 0 stale, 1 without an answer, in "
+        ),
         "{said:?}"
     );
     assert!(said.out.starts_with("id,Company Name,Website,note,suppressd_verdict,suppressd_reason,"), "{said:?}");
@@ -56,7 +59,7 @@ fn every_row_of_a_table_comes_back_with_its_verdict() {
     };
     let all = |name| (0..3).map(|row| column(name, row)).collect::<Vec<_>>();
     assert_eq!(all("note"), ["a, b", "c", "d"]);
-    assert_eq!(all("suppressd_verdict"), ["suppressed", "clear", ""]);
+    assert_eq!(all("suppressd_verdict"), ["suppressed", "clear", "error"]);
     assert_eq!(all("suppressd_firmness"), ["hard", "", ""]);
     assert_eq!(all("suppressd_matched_key"), [&format!("domain:{HELD}"), "", ""]);
     assert_eq!(all("suppressd_company"), ["Stonecrop Energy", "", ""]);
@@ -96,29 +99,89 @@ fn each_line_of_json_gets_the_verdict_that_the_command_gives() {
 }
 
 #[test]
-fn a_row_that_cannot_be_read_ends_the_run_and_what_came_before_stands() {
+fn a_row_that_cannot_be_read_says_so_and_the_others_go_on() {
     let program = program();
-    let said = check(&program, format!("key,n\n{HELD},1\nacme.ai\nacme.de,3\n"), &[]);
-    said.fails_with("error: input was not answered to its end\n  because line 3: this row has 1 columns");
-    assert!(said.err.starts_with("1 row: 1 suppressed"), "{said:?}");
+    let said = check(&program, format!("key,n\n{HELD},1\nacme.ai\nacme.de,3,x\nacme.fr,4\n"), &[]);
+    said.fails_with("error: 1 row could not be read\nnext: suppressd_error");
+    assert!(
+        said.err.contains("4 rows: 1 suppressed (1 hard), 2 clear, 0 stale, 0 without an answer, 1 unreadable, in")
+    );
+    let verdicts: Vec<_> = records(&said).iter().map(|row| row[2].to_owned()).collect();
+    assert_eq!(verdicts, ["suppressed", "clear", "error", "clear"]);
+    assert!(said.out.contains("line 4: this row has 3 cells, and the header 2 columns"), "{said:?}");
+
+    let said = check(&program, format!("{{\"key\":\"{HELD}\"}}\n[]\n{{\"key\":\"acme.ai\"}}\n"), &[]);
+    said.fails_with("error: 1 row could not be read");
+    let lines = said.json_lines();
+    assert_eq!((lines.len(), &lines[1]["unreadable"]), (3, &json!("[]")));
+    assert_eq!(lines[1]["suppressd"], json!({"error": "line 2: this is a list, not an object a line"}));
+    assert_eq!(lines[2]["suppressd"]["verdict"], "clear");
+
+    let said = check(&program, format!("key,n\n{HELD},1\nacme.ai,\"2\nacme.de,3\n"), &[]);
+    said.fails_with("because line 3: a quote opens in this row and is never closed");
+    assert!(said.err.contains("next: mend the file"), "{said:?}");
     assert_eq!(records(&said).len(), 1);
+}
 
-    let said = check(&program, format!("{{\"key\":\"{HELD}\"}}\n[]\n{{}}\n"), &[]);
-    said.fails_with("because line 2: this is a list");
-    assert_eq!(said.json_lines().len(), 1);
-
+#[test]
+fn a_file_that_cannot_be_answered_is_refused_with_what_to_do() {
+    let program = program();
     for (table, told) in [
         (&b"id,colour\n1,red\n"[..], "no column of the header says anything of a company (id, colour)"),
         (b"{\"id\":1}\n", "no member of the first object says anything of a company (id)"),
         (b"", "there is nothing in it"),
-        (b"\xff\xfek\0e\0y\0\n\0", "line 1: this row is not UTF-8"),
+        (b"\xff\xfek\0e\0y\0\n\0", "UTF-16, as «Unicode Text» is: save it as «CSV UTF-8 (comma delimited)»"),
+        (b"name\nM\xfcller\n", "line 2: this row is not UTF-8: save the file as «CSV UTF-8 (comma delimited)»"),
+        (b"PK\x03\x04", "this is a workbook"),
+        (b"\x1f\x8b\x08", "zcat FILE"),
+        (b"[\n  {\"key\": \"acme.ai\"}\n]\n", "jq -c '.[]' FILE | suppressd check --input -"),
+        (b"{\n  \"key\": \"acme.ai\"\n}\n", "jq -c . FILE | suppressd check --input -"),
     ] {
         let said = check(&program, table, &[]);
         said.fails_with(told);
-        assert_eq!(said.out, "", "{told}");
+        assert!(said.err.contains("next: mend the file"), "{said:?}");
+        assert_eq!(records(&said).len(), 0, "{told}");
     }
+    let folder = program.run(&["check", "--input", "."]);
+    folder.fails_with("error: . was not answered to its end");
+    assert!(!folder.err.contains("mend the file"), "{folder:?}");
     assert_eq!(check(&program, "", &["--input-format", "jsonl"]).status, Some(0), "no rows are no error");
     program.run(&["check", "--input", "nowhere.csv"]).fails_with("cannot open nowhere.csv");
+}
+
+#[test]
+fn what_was_understood_of_the_columns_is_told() {
+    let program = program();
+    let table = format!("Deal,Landing,Mail\nNobody At All,{HELD},a@acme.ai\n");
+    let said = check(&program, table.replace("Deal", "Company"), &[]);
+    assert!(
+        said.err.starts_with(
+            "columns: name = \"Company\"; not used: \"Landing\", \"Mail\"\nwarning: these rows are asked by name"
+        ),
+        "{said:?}"
+    );
+    assert_eq!(records(&said)[0][3], *"clear");
+
+    let said = check(&program, &table, &["--column", "landing=website", "--column", "Deal=name"]);
+    assert!(
+        said.err.starts_with("columns: name = \"Deal\", website = \"Landing\"; not used: \"Mail\"\n1 row"),
+        "{said:?}"
+    );
+    assert_eq!(records(&said)[0][3], *"suppressed");
+
+    check(&program, &table, &["--column", "Firma=name"])
+        .fails_with("there is no column \"Firma\": the header has Deal, Landing, Mail");
+    check(&program, &table, &["--column", "Mail=email"]).fails_with("\"email\" is none of key, domain, website,");
+
+    let lines = format!("{{\"company\":{{\"name\":\"Nobody\",\"website\":\"{HELD}\"}},\"id\":7}}\n");
+    let said = check(&program, &lines, &[]);
+    assert_eq!(said.json_lines()[0]["suppressd"]["verdict"], "suppressed");
+    assert!(
+        said.err.starts_with("members: name = \"company.name\", website = \"company.website\"; not used: \"id\"\n"),
+        "{said:?}"
+    );
+    check(&program, &lines, &["--column", "url=website"])
+        .fails_with("no object has a member \"url\": there are company.name");
 }
 
 #[test]
@@ -146,9 +209,9 @@ fn what_contradicts_a_file_is_refused() {
         assert_eq!((said.status, said.out.as_str()), (Some(2), ""), "{words:?} {said:?}");
     }
     assert_eq!(program.run(&["check", "--input-format", "csv", "acme.ai"]).status, Some(2));
-    program.run(&["check"]).fails_with("<VALUE>...");
+    check(&program, "key\nacme.ai\n", &["--json"]).fails_with("--input answers in the form of the file");
     let help = program.run(&["check", "--help"]).out;
-    for told in ["suppressd_verdict", "--input", "companies_house_number", "Exit status with --input"] {
+    for told in ["suppressd_verdict", "--input", "companies house number", "Exit status with --input"] {
         assert!(help.contains(told), "{told}");
     }
 }
@@ -182,8 +245,7 @@ fn rows_come_from_stdin_and_a_reader_that_has_gone_is_no_error() {
     drop(stdin);
     let said: Said = child.wait_with_output().unwrap().into();
     assert_eq!(said.status, Some(0), "{said:?}");
-    assert!(said.err.contains(" rows: "), "{said:?}");
-    assert!(!said.err.contains("error"), "{said:?}");
+    assert_eq!(said.err, "columns: key = \"key\"\n", "nobody wants a summary of what was not read");
 }
 
 /// A lookup over an empty cache.
@@ -194,10 +256,14 @@ fn lookup(folder: &TempDir) -> Lookup<SqliteStore> {
     Lookup::new(store, clock, settings)
 }
 
-fn answer(table: &str, output: &mut (impl Write + Send)) -> (Tally, Result<(), Stopped>, Vec<u64>) {
+fn answer(table: &str, output: &mut (impl Write + Send)) -> (Tally, Result<Ended, Stopped>, Vec<u64>) {
     let folder = tempfile::tempdir().unwrap();
     let mut told = Vec::new();
-    let mut progress = |tally: &Tally| told.push(tally.rows());
+    let mut progress = |news: Told<'_>| {
+        if let Told::Written(tally) = news {
+            told.push(tally.rows());
+        }
+    };
     let (tally, ended) = Bulk::default().answer(&lookup(&folder), table.as_bytes(), output, &mut progress);
     (tally, ended, told)
 }
@@ -245,8 +311,7 @@ async fn an_output_that_fails_ends_the_run_with_what_was_written() {
     assert!(matches!(ended, Err(Stopped::Output(_))), "{ended:?}");
     assert_eq!(tally.rows(), 2_000, "the header and two batches");
     let (tally, ended, _) = answer(&table, &mut Failing(0, io::ErrorKind::BrokenPipe));
-    ended.unwrap();
-    assert_eq!(tally.rows(), 0);
+    assert_eq!((ended.unwrap(), tally.rows()), (Ended::ReaderGone, 0));
 }
 
 #[tokio::test]
@@ -255,7 +320,8 @@ async fn a_cache_that_does_not_answer_ends_the_run() {
     let lookup = lookup(&folder);
     let other: rusqlite::Connection = crate::pipeline::connect(&folder.path().join("cache.db"));
     other.execute_batch("DROP TABLE suppressd_sources").unwrap();
-    let (tally, ended) = Bulk::default().answer(&lookup, &b"key\nacme.ai\n"[..], &mut Vec::new(), &mut |_: &Tally| ());
+    let (tally, ended) =
+        Bulk::default().answer(&lookup, &b"key\nacme.ai\n"[..], &mut Vec::new(), &mut |_: Told<'_>| ());
     assert!(matches!(ended, Err(Stopped::Store(_))), "{ended:?}");
     assert_eq!(tally, Tally::default());
 }

@@ -99,10 +99,14 @@ fn a_value_that_is_no_key_is_an_error_that_says_what_to_write() {
         ),
         ("192.0.2.1", "is an IP address; ask for a key such as domain:acme.ai"),
         ("co.uk", "is a suffix under which anybody registers; ask for a key such as domain:acme.ai"),
+        ("Ember Anvil Cloud", "is neither prefix:value nor a web address; ask for a key such as domain:acme.ai"),
+        ("14556197", "; a number at Companies House is companies_house:14556197\n"),
+        ("1234567", "; a number at Companies House is companies_house:01234567\n"),
     ] {
         check(&program, &[value]).code(2).stdout(contains(why));
     }
-    check(&program, &[]).code(2).stderr(contains("<VALUE>...")).stderr(contains("Usage: suppressd check"));
+    check(&program, &[]).code(2).stderr(starts_with("error: no company was named")).stderr(contains("--input"));
+    check(&program, &["-"]).code(2).stderr(contains("a file of companies on stdin is --input -"));
     check(&program, &["--location", "London"]).code(2).stderr(contains("--name"));
 }
 
@@ -112,7 +116,7 @@ fn a_company_is_asked_by_all_that_is_known_of_it() {
     swept(&program, Duration::ZERO);
     check(&program, &["--companies-house", "7654321", "--website", "nobody.example"])
         .code(0)
-        .stdout(starts_with("the company: suppressed: the CRM holds Thistledown Freight Ltd"));
+        .stdout(starts_with("nobody.example: suppressed: the CRM holds Thistledown Freight Ltd"));
     check(&program, &["--name", "Harbour & Finch, Ltd.", "--location", "New York"])
         .code(0)
         .stdout(starts_with("Harbour & Finch, Ltd.: suppressed"))
@@ -120,7 +124,8 @@ fn a_company_is_asked_by_all_that_is_known_of_it() {
     check(&program, &["acme.ai", "--crunchbase", "emberlight-foundry"])
         .code(0)
         .stdout(contains("acme.ai: clear"))
-        .stdout(contains("the company: suppressed"));
+        .stdout(contains("emberlight-foundry: suppressed"));
+    check(&program, &["--json", "--pitchbook", "12345-67"]).code(1).stdout(starts_with("{\"asked\":\"12345-67\","));
     check(&program, &["--github-repo", "nobody/nothing"]).code(1);
 }
 

@@ -45,6 +45,12 @@ fn a_signal_ends_it_early_with_the_summary() {
 }
 
 #[test]
+fn a_database_of_ones_own_is_refused() {
+    let said = Program::new().run(&["demo", "--for", "1s", "--db-path", "signals.db"]);
+    said.fails_with("error: `demo` takes no --db-path\nnext: leave it out: its database lies in a folder of its own");
+}
+
+#[test]
 fn durations_without_a_unit_are_refused() {
     Program::new().run(&["demo", "--for", "20"]).fails_with("write a whole number and its unit");
 }

@@ -108,7 +108,7 @@ async fn the_reason_is_said_in_words_with_what_was_compared() {
         (
             acme(1, "", 9),
             Some(acme(2, "", 9)),
-            "its page has the smaller id: status and time of the last edit do not decide",
+            "both statuses are alike hard or soft and both were edited in the same minute: the smaller id wins",
         ),
     ] {
         let crm = Crm::new().await;

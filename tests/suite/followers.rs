@@ -382,7 +382,9 @@ fn the_command_lists_the_newest_changes_and_follows_those_that_come() {
     assert_eq!(seqs(&["changes", "--json", "--after", "0", "--limit", "2"]), [1, 2]);
     assert_eq!(seqs(&["changes", "--json", "--after", "0", "--limit", "100000"]), (1..=newest).collect::<Vec<_>>());
     let told = program.run(&["changes", "--limit", "1"]);
-    assert!(told.out.starts_with(&format!("{newest}  ")) && told.out.contains(" -> "), "{told:?}");
+    let headings: Vec<_> = told.out.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!((headings, told.out.lines().count()), (vec!["CHANGE", "WHEN", "KEY", "FROM", "TO", "CAUSE"], 2));
+    assert!(told.out.contains(&format!("\n{newest}  ")), "{told:?}");
     assert_eq!(program.run(&["changes", "--after", "1000000"]).status, Some(2));
 
     let running = program.start(&["changes", "--follow", "--json", "--limit", "1"]);

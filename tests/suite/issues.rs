@@ -295,6 +295,8 @@ fn the_command_lists_issues_by_kind_with_counts_and_page_links() {
     assert!(kinds.contains("duplicate_key") && kinds.contains("unknown_status"), "{kinds:?}");
     let one = program.run(&["issues", "--json", "--kind", "unknown_status", "--limit", "1"]).json();
     assert_eq!(one["kind"], "unknown_status");
+    let conflicts = program.run(&["conflicts", "--json"]).json_lines();
+    assert_eq!(conflicts, lines, "another word for the same");
     program.run(&["issues", "--kind", "nonsense"]).fails_with("duplicate_key");
     assert_eq!(program.run(&["issues", "--json", "--csv"]).status, Some(2));
 
@@ -303,6 +305,8 @@ fn the_command_lists_issues_by_kind_with_counts_and_page_links() {
     );
     let said = program.run(&["issues"]);
     assert_eq!((said.status, said.out.as_str()), (Some(0), "nothing is to be mended, as far as the cache knows\n"));
+    let said = program.run(&["issues", "--kind", "missing"]);
+    assert_eq!((said.status, said.out.as_str()), (Some(0), "none of this kind: missing\n"));
 }
 
 #[test]

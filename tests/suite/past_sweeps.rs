@@ -228,6 +228,8 @@ async fn the_differences_of_a_sweep_are_listed() {
     let clean = world.swept(by(AskedBy::Schedule), HOUR, SweepState::Complete, vec![]).await;
     let number = drifted.to_string();
     let said = world.program.run(&["sweeps", "--drift", &number]);
+    let without_option = world.program.run(&["sweeps", &number, "--json"]).json_lines();
+    assert_eq!(without_option, world.program.run(&["sweeps", "--drift", &number, "--json"]).json_lines());
     assert_eq!((said.status, said.err.as_str()), (Some(0), ""));
     let told: Vec<Vec<&str>> = said.out.lines().map(|line| line.split_whitespace().take(4).collect()).collect();
     let page = |n| page_id(n).to_string();

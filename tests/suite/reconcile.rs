@@ -250,6 +250,7 @@ async fn a_running_serve_does_the_work_while_events_arrive() {
     // It has no token: only who serves can ask Notion.
     let (said, ()) = tokio::join!(run(&program, &["reconcile", "--json"]), telling);
     assert_eq!(said.status, Some(0), "{said:?}");
+    assert!(said.err.starts_with("the running `serve`") && said.err.contains("this waits for it"), "{said:?}");
     world.settled().await;
     assert_eq!(world.rows().len(), 40);
     assert_eq!(world.rows().iter().filter(|row| row.status == "Passed").count(), 10);

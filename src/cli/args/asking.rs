@@ -15,11 +15,10 @@ use crate::{
 ///
 /// Every VALUE is asked by itself; the options together describe one company, which is asked as well. A company is
 /// suppressed if the CRM holds any of its keys. The answer comes from the local cache, also while `serve` runs; Notion
-/// is asked only where --max-age wants a younger proof of a row than the cache has. `stale` means that what is known is too old to say that it is clear: do not push, and see
-/// `suppressd status`. Of several answers the exit status tells error before suppressed, stale and clear.
+/// is asked only where --max-age wants a younger proof of a row than the cache has. `stale` means that what is known is
+/// too old to say that it is clear: do not push, and see `suppressd status`. Of several answers the exit status tells error before suppressed, stale and clear.
 #[derive(Debug, clap::Args)]
 #[command(
-    mut_arg("values", |values| values.required_unless_present("input")),
     after_long_help = format!("{EXAMPLES}\n\n{INPUT_HELP}")
 )]
 pub struct CheckArgs {
@@ -45,29 +44,34 @@ const EXAMPLES: &str = "\
 Examples:
   suppressd check https://www.acme.ai/about
   suppressd check domain:acme.ai --max-age 15m --wait 5s
-  suppressd check --name 'Acme Ltd' --location London --companies-house 01234567 --json
-  answer=0; suppressd check acme.ai || answer=$?; [ $answer = 1 ] && echo push
+  suppressd check --name 'Acme Ltd' --location London --json
+  suppressd check --input companies.csv > checked.csv
+  answer=0; suppressd check acme.ai || answer=$?
+  [ $answer = 1 ] && echo push
 
 With --json each answer is an object with:
-  asked        the value, or the name
+  asked        the value, or the first of the options: name, domain, …
   verdict      suppressed, clear or stale
   reason       why, in one sentence
-  matched      the row that a key met, or null: key, strength (strong, weak), firmness (hard, soft),
-               status, company_name, page, page_url, synced_from, expires_at
-  possible     companies of a similar name where no key met a row: company_name, status, firmness, page,
-               page_url, score (0 to 1); never a verdict by themselves
-  fresh_as_of  up to when the answer is proven, or null; age_seconds: how long ago that is
+  matched      the row that a key met, or null: key, strength (strong, weak),
+               firmness (hard, soft), status, company_name, page, page_url,
+               synced_from, expires_at
+  possible     companies of a similar name where no key met a row:
+               company_name, status, firmness, page, page_url, score (0 to 1);
+               never a verdict by themselves
+  fresh_as_of  up to when the answer is proven, or null; age_seconds: how long
+               ago that is
   rests_on     what proved it: webhook, sweep, replay or lookup
   unusable     what the question says that gave no key, and why
   candidates   the keys that were looked up: key, origin
-  error        why there is no answer, or null; then only `asked` stands beside it";
+  error        why there is no answer, or null; then only `asked` is beside it";
 
 /// Shows the keys that a company's identifiers give.
 ///
 /// These are the keys under which `check` would look for it, in order of trust, and those identifiers that give none,
 /// with the reason. Neither the database nor Notion is asked.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(mut_arg("values", |values| values.required_unless_present_any(IDENTIFIERS)), after_long_help = "\
 Examples:
   suppressd keys https://app.acme.co.uk github.com/acme/core
   suppressd keys --name 'Müller AG' --location Köln
@@ -125,9 +129,12 @@ Examples:
   suppressd sweeps --limit 100 --json
   suppressd sweeps --drift 12")]
 pub struct SweepsArgs {
-    /// List the differences that this sweep found.
+    /// List the differences that this sweep found; `--drift` may be left out.
     #[arg(long, value_name = "SWEEP")]
     pub drift: Option<i64>,
+    /// The same.
+    #[arg(value_name = "SWEEP", conflicts_with = "drift", hide = true)]
+    pub sweep: Option<i64>,
     /// At most this many [default: 20 sweeps, or 1000 differences].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: Option<u32>,
@@ -144,7 +151,7 @@ const IDENTIFIERS: [&str; 8] =
 #[derive(Debug, Clone, Args)]
 pub struct CompanyArgs {
     /// Canonical keys, web addresses or domains.
-    #[arg(value_name = "VALUE", required_unless_present_any = IDENTIFIERS)]
+    #[arg(value_name = "VALUE")]
     pub values: Vec<String>,
     /// Its name.
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 /// Lists the last changes of the cache, oldest first, and follows those that come.
 ///
-/// Each line tells the number of the change, when it was made, the key, what its row said before and says now, and why.
+/// Each row tells the number of the change, when it was made, the key, what its row said before and says now, and why.
 /// Reads the database alone, also while `serve` runs: `serve` gives the same to other caches, at `/v1/changes`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\

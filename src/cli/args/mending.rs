@@ -10,19 +10,22 @@ use crate::lookup::issues::IssueKind;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Who wins a key that several pages claim, the first difference deciding:
-  found            a page that complete sweeps find, before one that they do not
+  found            a page that complete sweeps find, before one that they do
+                   not
   hard_status      a hard status, before a soft one
   later_edit       the page that was edited later
   smaller_page_id  the page with the smaller id
 
-Changes are kept for the time that `retention.changes_days` says, a year by default.
+Changes are kept for the time that `retention.changes_days` says, a year by
+default.
 
 Examples:
   suppressd explain acme.ai
   suppressd explain companies_house:01234567 --limit 100
   suppressd explain https://www.acme.ai/about --json | jq '.keys[].history'
 
-Exit status: 0 explained, also where nothing is known of the key; 2 VALUE gives no key, or another error.")]
+Exit status: 0 explained, also where nothing is known of the key; 2 VALUE gives
+no key, or another error.")]
 pub struct ExplainArgs {
     /// A canonical key, a web address or a domain.
     #[arg(value_name = "VALUE")]
@@ -41,16 +44,20 @@ pub struct ExplainArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Kinds:
-  settings        a hard status of the settings that the table does not have, or no status property at all
-  duplicate_key   two to four pages hold one key: duplicates, or a key that is not of all of them
-  crowded_key     five pages or more hold one key: probably a host that many companies share
+  settings        a hard status of the settings that the table does not have,
+                  or no status property at all
+  duplicate_key   two to four pages hold one key: duplicates, or a key that is
+                  not of all of them
+  crowded_key     five pages or more hold one key: probably a host that many
+                  companies share
   without_key     a page gives no key, so that nothing suppresses its company
   unreadable_key  a value stands where a key is expected, and gives none
   unknown_status  a status is empty, or none of the options of its table
   missing         Notion answers 404 for a page that is a row
 
-With --json each issue is an object with: kind, what, what_to_do, pages (page, page_url, company_name, status),
-pages_total, key, decided_by, unreadable (property, text, why), source, since.
+With --json each issue is an object with: kind, what, what_to_do, pages (page,
+page_url, company_name, status), pages_total, key, decided_by, unreadable
+(property, text, why), source, since.
 With --csv each page of an issue is a row; of an unreadable_key, each text.
 
 Examples:

@@ -1,34 +1,38 @@
 //! `check --input`: may these be pushed? A file of companies, answered row by row.
 
 mod added;
+mod beginning;
 mod columns;
 mod csv_form;
 mod form;
 mod json_form;
+mod members;
 mod pipeline;
+mod understood;
 
 use std::{
     fs::File,
-    io::{self, BufRead as _, BufReader, Cursor, IsTerminal as _, Read, Write},
+    io::{self, BufReader, Cursor, IsTerminal as _, Read, Write},
     path::Path,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use chrono::TimeDelta;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
 pub use crate::cli::check::bulk::{
     form::Unreadable,
-    pipeline::{Stopped, Tally},
+    pipeline::{Ended, Stopped, Tally},
+    understood::Understood,
 };
 use crate::{
     cli::{
         ExitStatus,
-        args::bulk::InputFormat,
-        check::bulk::{csv_form::BYTE_ORDER_MARK, form::ROW_BYTES_MAX, json_form::JsonForm, pipeline::Run},
+        args::bulk::{ColumnIs, InputFormat},
+        check::bulk::{columns::Meaning, json_form::JsonForm, pipeline::Run},
         failure::NextStep,
-        output::counted,
+        output::{WARNING, counted},
     },
     lookup::Lookup,
     store::Store,
@@ -36,17 +40,33 @@ use crate::{
 
 const MEND: &str = "mend the file there and run it again; `suppressd check --help` says what it may hold";
 
+const READ_ERRORS: &str = "suppressd_error (in JSON: suppressd.error) says of each why; the others are answered";
+
+const NAMES_ALONE: &str = "these rows are asked by name alone: clear then only says that no page without other keys has this \
+     name; better have a column with websites or numbers, or say which one is, as in --column \"HEADER=website\"";
+
 /// How a file is asked about.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Bulk {
     /// The form of the file; `None` to tell it by how the file begins.
     pub format: Option<InputFormat>,
     /// A proof that is older than this makes an answer stale; `None` stands for what the settings say.
     pub max_age: Option<TimeDelta>,
+    /// What columns are to be taken for, whatever their names.
+    pub columns: Vec<ColumnIs>,
+}
+
+/// What is told of a run while it goes on.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// What was understood of the columns: of CSV before the first row, of JSON lines when all are read.
+    Understood(&'a Understood),
+    /// A batch was written: what came of all rows so far.
+    Written(&'a Tally),
 }
 
 impl Bulk {
-    /// Answers every row of `input` and writes it to `output`, telling `progress` after each batch.
+    /// Answers every row of `input` and writes it to `output`, telling `told` how it goes.
     ///
     /// Returns what came of the rows that were written, also where the run stopped early. That the reader of the output
     /// has gone is no error.
@@ -55,52 +75,40 @@ impl Bulk {
         lookup: &Lookup<S>,
         input: impl Read,
         output: &mut (impl Write + Send),
-        progress: &mut (impl FnMut(&Tally) + Send),
-    ) -> (Tally, Result<(), Stopped>) {
+        told: &mut (impl FnMut(Told<'_>) + Send),
+    ) -> (Tally, Result<Ended, Stopped>) {
+        self.run(lookup, input, output, told).unwrap_or_else(|why| (Tally::default(), Err(why.into())))
+    }
+
+    fn run<S: Store>(
+        self,
+        lookup: &Lookup<S>,
+        input: impl Read,
+        output: &mut (impl Write + Send),
+        told: &mut (impl FnMut(Told<'_>) + Send),
+    ) -> Result<(Tally, Result<Ended, Stopped>), Unreadable> {
+        let Self { format, max_age, columns } = self;
+        let meaning = Meaning::new(columns);
         let mut input = BufReader::new(input);
-        let beginning = match beginning(&mut input) {
-            Ok(beginning) => beginning,
-            Err(error) => return (Tally::default(), Err(Unreadable::Input(error).into())),
+        let beginning = beginning::read(&mut input)?;
+        beginning::refuse_others(&beginning)?;
+        if format.unwrap_or_else(|| beginning::format(&beginning)) == InputFormat::Csv {
+            let (form, batches) = csv_form::open(&beginning, input, &meaning)?;
+            told(Told::Understood(&form.understood()));
+            let run = Run { lookup, max_age, form: &form };
+            return Ok(run.answer(batches, output, &mut |tally| told(Told::Written(tally))));
+        }
+        json_form::recognise(&String::from_utf8_lossy(&beginning), &meaning)?;
+        let form = JsonForm::new(meaning);
+        let batches = json_form::open(Cursor::new(beginning).chain(input));
+        let run = Run { lookup, max_age, form: &form };
+        let (tally, ended) = run.answer(batches, output, &mut |tally| told(Told::Written(tally)));
+        told(Told::Understood(&form.understood()));
+        let ended = match ended {
+            Ok(Ended::Complete) => form.all_met().map(|()| Ended::Complete).map_err(Stopped::from),
+            ended => ended,
         };
-        let refused = |why: Unreadable| (Tally::default(), Err(why.into()));
-        if self.format.unwrap_or_else(|| format(&beginning)) == InputFormat::Jsonl {
-            if let Err(why) = json_form::recognise(&String::from_utf8_lossy(&beginning)) {
-                return refused(why);
-            }
-            let batches = json_form::open(Cursor::new(beginning).chain(input));
-            return Run { lookup, max_age: self.max_age, form: &JsonForm }.answer(batches, output, progress);
-        }
-        match csv_form::open(&beginning, input) {
-            Ok((form, batches)) => Run { lookup, max_age: self.max_age, form: &form }.answer(batches, output, progress),
-            Err(why) => refused(why),
-        }
-    }
-}
-
-/// Reads the first line that is not blank, and whatever comes along with it.
-fn beginning(input: &mut BufReader<impl Read>) -> io::Result<Vec<u8>> {
-    let mut beginning = Vec::new();
-    while beginning.len() <= ROW_BYTES_MAX {
-        let more = input.fill_buf()?;
-        let read = more.len();
-        if read == 0 {
-            break;
-        }
-        beginning.extend_from_slice(more);
-        input.consume(read);
-        if beginning.trim_ascii_start().contains(&b'\n') {
-            break;
-        }
-    }
-    Ok(beginning)
-}
-
-/// An object of JSON begins with a brace, and a list with a bracket: that it is no object is told then.
-fn format(beginning: &[u8]) -> InputFormat {
-    let text = beginning.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(beginning);
-    match text.trim_ascii_start() {
-        [b'{' | b'[', ..] => InputFormat::Jsonl,
-        _ => InputFormat::Csv,
+        Ok((tally, ended))
     }
 }
 
@@ -116,18 +124,39 @@ pub(super) fn run<S: Store>(path: &Path, bulk: Bulk, lookup: &Lookup<S>) -> anyh
         (Box::new(file), size)
     };
     let bar = bar(size)?;
-    let mut show = |tally: &Tally| {
-        bar.set_position(tally.bytes_read);
-        bar.set_message(counted(tally.rows(), "row"));
+    let mut show = |told: Told<'_>| match told {
+        Told::Understood(understood) => bar.suspend(|| tell(understood)),
+        Told::Written(tally) => {
+            bar.set_position(tally.bytes_read);
+            bar.set_message(counted(tally.rows(), "row"));
+        }
     };
     let (tally, ended) = bulk.answer(lookup, input, &mut io::stdout(), &mut show);
     bar.finish_and_clear();
+    // Whoever does not read to the end wants no summary of it.
+    if matches!(ended, Ok(Ended::ReaderGone)) {
+        return Ok(ExitStatus::Success);
+    }
     let told = summary(&tally, begun.elapsed().as_secs_f64());
     let _nobody_reads = writeln!(anstream::stderr(), "{told}");
-    let Err(stopped) = ended else { return Ok(ExitStatus::Success) };
-    let is_mendable = matches!(stopped, Stopped::Unreadable(_));
+    let Err(stopped) = ended else {
+        return match tally.unreadable {
+            0 => Ok(ExitStatus::Success),
+            rows => Err(anyhow!("{} could not be read", counted(rows, "row")).context(NextStep(READ_ERRORS))),
+        };
+    };
+    let is_mendable = matches!(stopped, Stopped::Unreadable(Unreadable::Row { .. } | Unreadable::Table(_)));
     let error = anyhow::Error::new(stopped).context(told_where(path));
     Err(if is_mendable { error.context(NextStep(MEND)) } else { error })
+}
+
+/// Tells on stderr what was understood of the columns.
+fn tell(understood: &Understood) {
+    let mut stderr = anstream::stderr();
+    let _nobody_reads = writeln!(stderr, "{understood}");
+    if understood.is_names_alone() {
+        let _nobody_reads = writeln!(stderr, "{WARNING}warning:{WARNING:#} {NAMES_ALONE}");
+    }
 }
 
 fn told_where(path: &Path) -> String {
@@ -148,9 +177,10 @@ fn bar(size: Option<u64>) -> anyhow::Result<ProgressBar> {
 }
 
 fn summary(tally: &Tally, seconds: f64) -> String {
-    let Tally { hard, soft, clear, stale, unanswered, bytes_read: _ } = tally;
+    let Tally { hard, soft, clear, stale, unanswered, unreadable, bytes_read: _ } = tally;
+    let unreadable = if *unreadable == 0 { String::new() } else { format!(", {unreadable} unreadable") };
     format!(
-        "{}: {} suppressed ({hard} hard), {clear} clear, {stale} stale, {unanswered} without an answer, in {seconds:.1} s",
+        "{}: {} suppressed ({hard} hard), {clear} clear, {stale} stale, {unanswered} without an answer{unreadable}, in {seconds:.1} s",
         counted(tally.rows(), "row"),
         hard + soft
     )

@@ -33,6 +33,9 @@ pub(super) const COLUMNS: [&str; 16] = [
     "suppressd_error",
 ];
 
+/// The verdict of a row that has none.
+pub(super) const ERROR: &str = "error";
+
 /// Writes cells of a record, with room for one that is put together.
 #[derive(Debug, Default)]
 pub(super) struct Cells {
@@ -53,9 +56,11 @@ impl Cells {
     pub(super) fn write<W: io::Write>(&mut self, writer: &mut Writer<W>, answer: &Answer) -> csv::Result<()> {
         match answer {
             Ok(verdict) => self.verdict(writer, verdict),
-            Err(why) => {
-                (1..COLUMNS.len()).try_for_each(|_| writer.write_field(""))?;
-                writer.write_field(why)
+            Err(none) => {
+                // Whoever keeps all rows but the suppressed ones should stumble over it.
+                writer.write_field(ERROR)?;
+                (2..COLUMNS.len()).try_for_each(|_| writer.write_field(""))?;
+                writer.write_field(none.why())
             }
         }
     }
@@ -128,6 +133,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+    use crate::cli::check::bulk::form::NoAnswer;
     use crate::model::{
         id::PageId,
         key::{Key, Strength},
@@ -214,7 +220,8 @@ mod tests {
         assert_eq!(said, ["clear", &clear.reason, possible, "\"???\" names no host"]);
         assert_eq!((cells.len(), &*cells[13]), (COLUMNS.len(), said[2]));
 
-        let cells = row(&Err("no key".to_owned()));
-        assert_eq!((cells.len(), cells.concat(), &*cells[15]), (COLUMNS.len(), "no key".to_owned(), "no key"));
+        let cells = row(&Err(NoAnswer::Unanswerable("no key".to_owned())));
+        let said: Vec<_> = cells.iter().enumerate().filter(|(_, cell)| !cell.is_empty()).collect();
+        assert_eq!((cells.len(), said), (COLUMNS.len(), vec![(0, &"error".to_owned()), (15, &"no key".to_owned())]));
     }
 }

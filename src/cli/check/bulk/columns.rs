@@ -2,63 +2,261 @@
 
 use std::borrow::Cow;
 
-use crate::{lookup::Question, model::verdict::Company};
+use crate::{
+    cli::args::bulk::{ColumnIs, FIELDS},
+    lookup::Question,
+    model::verdict::Company,
+};
 
 /// Stands before the name of every column that is added.
 const ADDED_PREFIX: &str = "suppressd_";
 
-/// What a column says of a company. The number is the place in [`NAMES`].
+/// A longer name of a column is a sentence.
+const NAME_CHARS_MAX: usize = 48;
+
+/// What a column says of a company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Field {
+    /// The place in [`FIELDS`].
     at: usize,
-    /// Of several columns with a name, the one with the least rank is meant.
+    /// Of several columns for a name, the one with the least rank is meant.
     rank: usize,
 }
 
-/// The fields in the order of [`Said`], each with the names of its columns, the plainest first.
-const NAMES: [(&str, &[&str]); FIELDS] = [
-    ("key", &["key", "canonicalkey", "canonicalkeys", "keys"]),
-    ("domain", &["domain", "domains", "domainname", "host", "hostname", "companydomain"]),
-    ("website", &["website", "websiteurl", "url", "homepage", "homepageurl", "web", "site", "companywebsite"]),
-    (
-        "companies_house",
-        &[
-            "companieshouse",
-            "companieshousenumber",
-            "companieshouseno",
-            "companieshouseid",
-            "companieshouseurl",
-            "companynumber",
-            "crn",
-        ],
-    ),
-    ("crunchbase", &["crunchbase", "crunchbaseurl", "crunchbaseslug", "crunchbaseid", "crunchbaselink"]),
-    ("pitchbook", &["pitchbook", "pitchbookid", "pitchbookurl", "pitchbooklink"]),
-    ("github_org", &["githuborg", "githuborganisation", "githuborganization", "github", "githuburl"]),
-    ("github_repo", &["githubrepo", "githubrepository", "githubrepourl"]),
-    (
-        "name",
-        &["name", "companyname", "company", "organisation", "organization", "organisationname", "organizationname"],
-    ),
-    ("location", &["location", "companylocation", "city", "town", "headquarters", "hq", "country"]),
+/// How the columns of a field are called: by words of this list alone, a head among them.
+struct Words {
+    heads: &'static [&'static str],
+    others: &'static [&'static str],
+}
+
+/// Says only of whom a column speaks, or which of several is meant.
+const WHOSE: [&str; 17] = [
+    "company",
+    "companies",
+    "companys",
+    "business",
+    "firm",
+    "organisation",
+    "organization",
+    "org",
+    "account",
+    "startup",
+    "corporate",
+    "prospect",
+    "target",
+    "primary",
+    "main",
+    "official",
+    "uk",
 ];
 
-const FIELDS: usize = 10;
+/// Members of JSON that hold a company.
+const COMPANY: [&str; 9] =
+    ["company", "organisation", "organization", "org", "account", "business", "firm", "startup", "prospect"];
+
+/// The words of each field, in the order of [`FIELDS`]. Of heads, the first ones say most.
+const WORDS: [Words; FIELDS.len()] = [
+    Words { heads: &["key", "keys", "canonicalkey", "canonicalkeys"], others: &[] },
+    Words {
+        heads: &["domain", "domains", "domainname", "domainnames", "host", "hostname"],
+        others: &["root", "base", "web", "website", "site", "url"],
+    },
+    Words {
+        heads: &[
+            "website",
+            "websites",
+            "homepage",
+            "webaddress",
+            "webpage",
+            "internetaddress",
+            "landingpage",
+            "url",
+            "urls",
+            "web",
+            "site",
+            "link",
+            "www",
+        ],
+        others: &["address"],
+    },
+    Words {
+        heads: &[
+            "companieshouse",
+            "companyhouse",
+            "crn",
+            "companynumber",
+            "companyno",
+            "companynum",
+            "companynr",
+            "companyregistration",
+            "registeredcompany",
+            "conumber",
+            "cono",
+            "chnumber",
+            "chno",
+            "registrationnumber",
+            "registrationno",
+            "registerednumber",
+            "registeredno",
+            "regnumber",
+            "regno",
+        ],
+        others: &["registration", "registered", "reg", "number", "no", "id", "url", "link", "profile", "ref"],
+    },
+    Words {
+        heads: &["crunchbase"],
+        others: &["url", "link", "slug", "id", "profile", "page", "permalink", "handle", "address"],
+    },
+    Words { heads: &["pitchbook", "pbid"], others: &["url", "link", "id", "profile", "page", "address"] },
+    Words { heads: &["github"], others: &["url", "link", "profile", "page", "handle", "user", "login", "name"] },
+    Words { heads: &["githubrepo", "githubrepository"], others: &["url", "link", "name"] },
+    Words {
+        heads: &[
+            "companyname",
+            "organisationname",
+            "organizationname",
+            "orgname",
+            "accountname",
+            "businessname",
+            "firmname",
+            "startupname",
+            "prospectname",
+            "company",
+            "organisation",
+            "organization",
+            "org",
+            "startup",
+            "firm",
+            "legalname",
+            "registeredname",
+            "tradingname",
+            "name",
+        ],
+        others: &[],
+    },
+    Words {
+        heads: &[
+            "companylocation",
+            "companycity",
+            "companytown",
+            "headquarterslocation",
+            "headquarterscity",
+            "hqlocation",
+            "hqcity",
+            "location",
+            "city",
+            "town",
+            "headquarters",
+            "hq",
+            "companycountry",
+            "hqcountry",
+            "country",
+        ],
+        others: &[],
+    },
+];
+
 const KEY: usize = 0;
 const NAME: usize = 8;
 
 impl Field {
-    /// Reads the name of a column. Case, blanks, `_` and `-` make no difference.
-    pub(super) fn of(column: &str) -> Option<Self> {
-        NAMES.iter().enumerate().find_map(|(at, (_, names))| {
-            names.iter().position(|name| is_called(column, name)).map(|rank| Self { at, rank })
-        })
+    /// Reads the name of a column. Only letters and digits count.
+    fn of(column: &str) -> Option<Self> {
+        let plain = normalised(column);
+        if plain.len() > NAME_CHARS_MAX || is_ours(column) {
+            return None;
+        }
+        let rank = |words: &Words| words.least_head(&plain).filter(|rank| *rank < words.heads.len());
+        WORDS.iter().enumerate().find_map(|(at, words)| rank(words).map(|rank| Self { at, rank: rank + 1 }))
+    }
+
+    /// Takes what somebody has said. It goes before what names say.
+    fn said(said: &ColumnIs) -> Option<Self> {
+        said.field.map(|at| Self { at, rank: 0 })
+    }
+
+    /// Returns what it is called.
+    pub(super) fn name(self) -> &'static str {
+        FIELDS.get(self.at).copied().unwrap_or_default()
+    }
+
+    /// Returns the rank among columns for the company's name; `None` for another field.
+    pub(super) fn rank_of_name(self) -> Option<usize> {
+        (self.at == NAME).then_some(self.rank)
+    }
+
+    /// Returns whether it is a field that gives no key of its own, or none that is strong.
+    pub(super) const fn is_name_or_place(self) -> bool {
+        self.at >= NAME
     }
 
     /// Lists the names that are known, for people.
     pub(super) fn known() -> String {
-        NAMES.map(|(name, _)| name).join(", ")
+        FIELDS.join(", ")
     }
+}
+
+impl Words {
+    /// Takes a text apart into words, and returns the least place of a head among them, or more than there are where
+    /// there is none; `None` where it cannot be taken apart.
+    fn least_head(&self, text: &str) -> Option<usize> {
+        if text.is_empty() {
+            return Some(self.heads.len());
+        }
+        let heads = self.heads.iter().enumerate();
+        let heads = heads.filter_map(|(at, head)| Some(self.least_head(text.strip_prefix(head)?)?.min(at)));
+        let others = self.others.iter().chain(&WHOSE).filter(|other| !self.heads.contains(other));
+        heads.chain(others.filter_map(|other| self.least_head(text.strip_prefix(other)?))).min()
+    }
+}
+
+/// What the columns of a table mean: by their names, and by what somebody has said of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Meaning {
+    said: Vec<ColumnIs>,
+}
+
+impl Meaning {
+    /// What is said of columns goes before what their names say.
+    pub(super) const fn new(said: Vec<ColumnIs>) -> Self {
+        Self { said }
+    }
+
+    /// Returns what a column says of a company.
+    pub(super) fn of(&self, column: &str) -> Option<Field> {
+        self.said_of(column).map_or_else(|| Field::of(column), Field::said)
+    }
+
+    /// Returns what a member says of a company whose object is the member `company`.
+    pub(super) fn within(&self, company: &str, member: &str) -> Option<Field> {
+        let by_name = || Field::of(&format!("{company} {member}")).or_else(|| Field::of(member));
+        self.said_of(&path(company, member)).map_or_else(by_name, Field::said)
+    }
+
+    fn said_of(&self, column: &str) -> Option<&ColumnIs> {
+        self.said.iter().find(|said| said.is(column))
+    }
+
+    /// Returns the first column that somebody has spoken of and that is not there.
+    pub(super) fn missing<'a>(&self, there: &(impl Iterator<Item = &'a str> + Clone)) -> Option<&str> {
+        self.said.iter().find(|said| !there.clone().any(|column| said.is(column))).map(|said| &*said.header)
+    }
+}
+
+impl ColumnIs {
+    fn is(&self, column: &str) -> bool {
+        self.header == column || (!normalised(column).is_empty() && normalised(&self.header) == normalised(column))
+    }
+}
+
+/// Writes where in an object a member stands.
+pub(super) fn path(company: &str, member: &str) -> String {
+    format!("{company}.{member}")
+}
+
+/// Returns whether a member of this name may hold the company's members.
+pub(super) fn is_company(member: &str) -> bool {
+    COMPANY.contains(&&*normalised(member))
 }
 
 /// Returns whether a column was added by an earlier run.
@@ -66,15 +264,14 @@ pub(super) fn is_ours(column: &str) -> bool {
     column.starts_with(ADDED_PREFIX)
 }
 
-fn is_called(column: &str, name: &str) -> bool {
-    let plain = column.chars().filter(|c| !matches!(c, '_' | '-') && !c.is_whitespace());
-    plain.map(|c| c.to_ascii_lowercase()).eq(name.chars())
+fn normalised(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// What the columns of one row say.
 #[derive(Debug, Default)]
 pub(super) struct Said<'a> {
-    texts: [Option<(Cow<'a, str>, usize)>; FIELDS],
+    texts: [Option<(Cow<'a, str>, usize)>; FIELDS.len()],
 }
 
 impl<'a> Said<'a> {
@@ -139,37 +336,84 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_known_by_name_however_it_is_written() {
-        let same = |a: &str, b: &str| assert_eq!(Field::of(a).unwrap().at, Field::of(b).unwrap().at, "{a} {b}");
-        same("Canonical Key", "key");
-        same("COMPANIES-HOUSE_number", "companies_house");
-        same("Companies\u{a0}House", "companies_house");
-        same("Home Page", "website");
-        same("Company Name", "name");
-        same("HQ", "location");
-        for unknown in ["", "id", "keyword", "websites2", "Ｎａｍｅ", "suppressd_status"] {
-            assert_eq!(Field::of(unknown), None, "{unknown}");
+    fn columns_are_known_by_the_words_of_their_name_however_it_is_written() {
+        for (field, columns) in [
+            ("key", "key|Canonical Key|KEYS"),
+            (
+                "domain",
+                "domain|Primary Domain|Root Domain|Company Domain Name|companyDomain|Website Domain|host_name|Domain URL",
+            ),
+            (
+                "website",
+                "website|Company URL|Website (URL)|Web Address|Websites|Organization Website|company_website_url|\
+                 Landing page|Link|Homepage|home page url|URL|Web|Website address|Account Website|Main site",
+            ),
+            (
+                "companies_house",
+                "COMPANIES-HOUSE_number|Companies\u{a0}House|Company No|CH No.|Company Registration Number|\
+                 UK Company Number|Registered Number|CRN|Company Reg. No.|Co. No|company_number|Companies House URL|\
+                 Registered company number|companies house id|CompaniesHouseNo",
+            ),
+            ("crunchbase", "crunchbase|Crunchbase URL|Crunchbase Profile|Company Crunchbase Link|crunchbase_slug"),
+            ("pitchbook", "PitchBook|pitchbook_id|PBId|PitchBook URL"),
+            ("github_org", "GitHub URL|github|github_org|GitHub organisation|Github Organization Name"),
+            ("github_repo", "github_repo|GitHub Repository|github repo url"),
+            (
+                "name",
+                "Company Name|company|Organisation|organization_name|Account Name|Legal name|name|Name (company)|\
+                 Company legal name|companyName|Startup",
+            ),
+            ("location", "HQ|City|company_location|Headquarters Location|Company City|country|Company HQ"),
+        ] {
+            for column in columns.split('|') {
+                assert_eq!(Field::of(column).map(Field::name), Some(field), "{column}");
+            }
         }
-        assert!(is_ours("suppressd_verdict") && !is_ours("verdict"));
     }
 
     #[test]
-    fn every_name_stands_once_and_is_what_it_is_compared_with() {
-        let all: Vec<&str> = NAMES.iter().flat_map(|(_, names)| names.iter().copied()).collect();
-        for name in &all {
-            assert_eq!(all.iter().filter(|other| *other == name).count(), 1, "{name}");
-            assert!(Field::of(name).is_some(), "{name}");
+    fn what_only_looks_alike_is_not_used() {
+        for column in
+            "|id|keyword|websites2|Ｎａｍｅ|suppressd_status|suppressd_company|LinkedIn URL|Company Linkedin Url|\
+                       Name of contact|Contact name|First Name|last_name|Full name|email|E-mail|Email domain|\
+                       Company email|Company ID|No.|Number|Company phone number|VAT number|Number of employees|\
+                       Website status|Domain authority|Page|Twitter link|Organization Name URL|Company type|Account|\
+                       Account ID|Country code|Company Address|User name|Crunchbase rank|Job title|Primary|Official"
+                .split('|')
+        {
+            assert_eq!(Field::of(column).map(Field::name), None, "{column}");
         }
-        for (name, _) in NAMES {
-            assert_eq!(Field::of(name).unwrap().rank, 0, "{name}");
+        let long = "company".repeat(1000) + "url";
+        assert_eq!(Field::of(&long), None);
+    }
+
+    #[test]
+    fn every_field_is_known_by_its_own_name() {
+        for name in FIELDS {
+            assert_eq!(Field::of(name).unwrap().name(), name);
         }
     }
 
     #[test]
-    fn keys_and_addresses_add_up_and_of_names_the_plainest_is_meant() {
+    fn what_is_said_of_a_column_goes_before_its_name() {
+        let said = ["Deal=name", "URL=none", "company.site id=website"].map(|said| said.parse().unwrap());
+        let meaning = Meaning::new(said.to_vec());
+        let of = |column: &str| meaning.of(column).map(Field::name);
+        assert_eq!([of("deal"), of("URL"), of("Website")], [Some("name"), None, Some("website")]);
+        assert_eq!(meaning.within("company", "site_id").map(Field::name), Some("website"));
+        assert_eq!(meaning.within("company", "number").map(Field::name), Some("companies_house"));
+        assert_eq!(meaning.within("company", "id"), None);
+        assert!("Deal".parse::<ColumnIs>().unwrap_err().contains("HEADER=FIELD"));
+        let told = "Deal=mail".parse::<ColumnIs>().unwrap_err();
+        assert_eq!(told, format!("\"mail\" is none of {}, none", FIELDS.join(", ")));
+        assert_eq!(meaning.missing(&["deal", "u r l", "x"].into_iter()), Some("company.site id"));
+    }
+
+    #[test]
+    fn keys_and_addresses_add_up_and_of_names_the_companys_is_meant() {
         let said = company(&[
+            ("name", "A. Smith"),
             ("company", "Acme Holdings"),
-            ("name", "Acme"),
             ("url", "acme.ai"),
             ("website", " "),
             ("homepage", "acme.com"),
@@ -179,7 +423,7 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         let expected = Company {
             website: text("acme.ai\nacme.com"),
-            name: text("Acme"),
+            name: text("Acme Holdings"),
             location: text("London"),
             ..Company::default()
         };

@@ -14,7 +14,25 @@ pub(super) const BATCH_BYTES_MAX: usize = 1024 * 1024;
 pub(super) const ROW_BYTES_MAX: usize = 1024 * 1024;
 
 /// The answer to a row, or why there is none.
-pub(super) type Answer = Result<Verdict, String>;
+pub(super) type Answer = Result<Verdict, NoAnswer>;
+
+/// Why a row has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    /// It cannot be read.
+    Unreadable(String),
+    /// It was read, and nothing in it can be asked.
+    Unanswerable(String),
+}
+
+impl NoAnswer {
+    /// Returns why, for people.
+    pub(super) fn why(&self) -> &str {
+        match self {
+            Self::Unreadable(why) | Self::Unanswerable(why) => why,
+        }
+    }
+}
 
 /// Some rows in the order in which they stand.
 #[derive(Debug)]
@@ -35,8 +53,8 @@ pub(super) trait Form: Sync {
     /// Writes what stands before the first row.
     fn head(&self) -> io::Result<Vec<u8>>;
 
-    /// Returns what each row asks. Rows from the first on that cannot be read are dropped, and it is told why.
-    fn questions(&self, rows: &mut Self::Rows) -> (Vec<Result<Question, String>>, Option<Unreadable>);
+    /// Returns what each row asks.
+    fn questions(&self, rows: &mut Self::Rows) -> Vec<Result<Question, NoAnswer>>;
 
     /// Writes each row with its answer.
     fn write(&self, rows: &Self::Rows, answers: &[Answer]) -> io::Result<Vec<u8>>;

@@ -2,21 +2,21 @@
 
 use std::{
     borrow::Cow,
-    fmt,
+    collections::BTreeMap,
     io::{self, BufRead, Read as _, Write as _},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{MapAccess, Visitor},
-};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
     cli::check::bulk::{
-        columns::{Field, Said},
-        csv_form::BYTE_ORDER_MARK,
-        form::{Answer, BATCH_BYTES_MAX, Batch, Form, ROW_BYTES_MAX, ROWS_AT_ONCE, Unreadable},
+        beginning::BYTE_ORDER_MARK,
+        columns::{self, Field, Meaning, Said},
+        form::{Answer, BATCH_BYTES_MAX, Batch, Form, NoAnswer, ROW_BYTES_MAX, ROWS_AT_ONCE, Unreadable},
+        members::Members,
+        understood::Understood,
     },
     lookup::Question,
     model::verdict::Verdict,
@@ -25,15 +25,29 @@ use crate::{
 /// The member that is added to each object.
 const ADDED: &str = "suppressd";
 
-/// Objects, each as it stood in its line.
-#[derive(Debug)]
-pub(super) struct JsonForm;
+/// So much of a line that is no object is given back.
+const UNREADABLE_CHARS_MAX: usize = 4096;
 
-/// A line with an object.
+/// As many names of members are remembered.
+const NAMES_MAX: usize = 1000;
+
+/// Objects, each as it stood in its line.
+#[derive(Debug, Default)]
+pub(super) struct JsonForm {
+    meaning: Meaning,
+    /// The members that were there.
+    met: Mutex<Met>,
+}
+
+/// Members by their names, each with what it was taken for.
+type Met = BTreeMap<String, Option<Field>>;
+
+/// A line with an object, or with something else.
 #[derive(Debug)]
 pub(super) struct Line {
     number: u64,
     text: String,
+    is_object: bool,
 }
 
 /// The objects of a file, batch by batch.
@@ -45,9 +59,6 @@ pub(super) struct JsonBatches<R> {
     bytes_read: u64,
     ended: bool,
 }
-
-/// The members of an object, with their values as they stand there.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// A value that says something of a company.
 #[derive(Deserialize)]
@@ -65,22 +76,44 @@ enum Added<'a> {
     Not { error: &'a str },
 }
 
+/// Stands for a line that is no object.
+#[derive(Serialize)]
+struct NoObject<'a> {
+    unreadable: &'a str,
+    suppressd: Added<'a>,
+}
+
 /// Opens a file of objects.
 pub(super) fn open<R: BufRead>(input: R) -> JsonBatches<R> {
     JsonBatches { input, line: Vec::new(), number: 0, bytes_read: 0, ended: false }
 }
 
-/// Refuses a file whose first object says nothing of a company.
-pub(super) fn recognise(beginning: &str) -> Result<(), Unreadable> {
+/// Refuses a file that is JSON of another form, or whose first object says nothing of a company.
+pub(super) fn recognise(beginning: &str, meaning: &Meaning) -> Result<(), Unreadable> {
     let Some(first) = beginning.lines().find(|line| !line.trim().is_empty()) else { return Ok(()) };
-    // Why it cannot be read is told when it is read again.
-    let Ok(Members(members)) = serde_json::from_str(first.trim_start_matches(BYTE_ORDER_MARK)) else { return Ok(()) };
-    if members.iter().any(|(name, _)| Field::of(name).is_some()) {
+    let first = first.trim_start_matches(BYTE_ORDER_MARK).trim();
+    if first.starts_with('[') {
+        let told = "this is a list, not an object a line: jq -c '.[]' FILE | suppressd check --input -";
+        return Err(Unreadable::Table(told.to_owned()));
+    }
+    let members = match serde_json::from_str(first) {
+        Ok(Members(members)) => members,
+        Err(error) if error.is_eof() && first.ends_with(['{', '[', ',', ':']) => {
+            let told = "an object stands over several lines, not in one: jq -c . FILE | suppressd check --input -";
+            return Err(Unreadable::Table(told.to_owned()));
+        }
+        // Why it cannot be read is told when it is read again.
+        Err(_) => return Ok(()),
+    };
+    let mut met = Met::new();
+    let _question = asked(&members, meaning, &mut met);
+    if met.values().any(Option::is_some) {
         return Ok(());
     }
-    let found = members.iter().map(|(name, _)| &**name).collect::<Vec<_>>().join(", ");
+    let found = met.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     Err(Unreadable::Table(format!(
-        "no member of the first object says anything of a company ({found}): name one of {}",
+        "no member of the first object says anything of a company ({found}): name one of {}, or say what a member is, \
+         as in --column \"MEMBER=website\"",
         Field::known()
     )))
 }
@@ -96,14 +129,14 @@ impl<R: BufRead> JsonBatches<R> {
             if read > ROW_BYTES_MAX {
                 return Err(Unreadable::too_long(self.number));
             }
-            let text = str::from_utf8(&self.line).map_err(|_foreign| {
-                Unreadable::row(self.number, "this line is not UTF-8: write it in that encoding")
-            })?;
-            let text = if self.number == 1 { text.trim_start_matches(BYTE_ORDER_MARK) } else { text };
+            // What is not UTF-8 is no JSON either, and is told with the line.
+            let is_object = str::from_utf8(&self.line).is_ok();
+            let text = String::from_utf8_lossy(&self.line);
+            let text = if self.number == 1 { text.trim_start_matches(BYTE_ORDER_MARK) } else { &text };
             match text.trim_end() {
                 "" if read == 0 => return Ok(None),
                 "" => (),
-                text => return Ok(Some(Line { number: self.number, text: text.to_owned() })),
+                text => return Ok(Some(Line { number: self.number, text: text.to_owned(), is_object })),
             }
         }
     }
@@ -130,40 +163,85 @@ impl<R: BufRead> Iterator for JsonBatches<R> {
 
 impl Line {
     /// Returns what the object asks, and takes the answer of an earlier run out of it.
-    fn question(&mut self) -> Result<Result<Question, String>, Unreadable> {
-        let unreadable = |error: serde_json::Error| {
-            let what =
-                if self.text.starts_with('[') { "this is a list, not an object a line" } else { "no object of JSON" };
-            Unreadable::row(self.number, format!("{what}: {error}"))
-        };
-        let Members(members) = serde_json::from_str(&self.text).map_err(unreadable)?;
-        let question = asked(&members);
-        if members.iter().any(|(name, _)| name == ADDED) {
-            self.text = without_added(&members).map_err(|error| Unreadable::Input(error.into()))?;
+    fn question(&mut self, meaning: &Meaning, met: &mut Met) -> Result<Question, NoAnswer> {
+        let unreadable = |why: String| NoAnswer::Unreadable(format!("line {}: {why}", self.number));
+        if !self.is_object {
+            return Err(unreadable("this line is not UTF-8: write it in that encoding".to_owned()));
         }
-        Ok(question)
+        let members = match serde_json::from_str(&self.text) {
+            Ok(Members(members)) => members,
+            Err(error) => {
+                self.is_object = false;
+                return Err(unreadable(told(&error, &self.text)));
+            }
+        };
+        let question = asked(&members, meaning, met).map_err(NoAnswer::Unanswerable);
+        if members.iter().any(|(name, _)| name == ADDED) {
+            self.text = without_added(&members).map_err(|error| unreadable(error.to_string()))?;
+        }
+        question
     }
 }
 
-fn asked(members: &[(Cow<'_, str>, &RawValue)]) -> Result<Question, String> {
+/// Says why a line is no object. Its line is told elsewhere.
+fn told(error: &serde_json::Error, text: &str) -> String {
+    if text.trim_start().starts_with('[') {
+        return "this is a list, not an object a line".to_owned();
+    }
+    let why = error.to_string();
+    let why = why.rsplit_once(" at line ").map_or(why.as_str(), |(why, _)| why);
+    format!("no object of JSON: {why} at column {}", error.column())
+}
+
+/// Reads what an object asks, and remembers in `met` what each member was taken for.
+fn asked<'a>(members: &[(Cow<'a, str>, &'a RawValue)], meaning: &Meaning, met: &mut Met) -> Result<Question, String> {
     let mut said = Said::default();
-    for (name, value) in members {
-        let Some(field) = Field::of(name) else { continue };
-        let json = value.get();
-        match serde_json::from_str(json) {
-            Ok(Text::One(text)) => said.add(field, text),
-            Ok(Text::Several(texts)) => texts.into_iter().for_each(|text| said.add(field, text)),
-            Err(_) if json == "null" => (),
-            // A number as it stands: `01234567` it cannot be, `1234567` it often is.
-            Err(_) if json.starts_with(|c: char| c.is_ascii_digit()) => said.add(field, json),
-            Err(_) => return Err(format!("{name} is neither a text nor a number: {}", shortened(json))),
+    for (name, value) in members.iter().filter(|(name, _)| name != ADDED) {
+        if columns::is_company(name)
+            && let Ok(Members(within)) = serde_json::from_str(value.get())
+        {
+            for (member, value) in within {
+                let path = columns::path(name, &member);
+                if let Some(field) = remembered(met, &path, || meaning.within(name, &member)) {
+                    add(&mut said, field, &path, value.get())?;
+                }
+            }
+        } else if let Some(field) = remembered(met, name, || meaning.of(name)) {
+            add(&mut said, field, name, value.get())?;
         }
     }
     Ok(said.question())
 }
 
-fn shortened(json: &str) -> String {
-    json.chars().take(40).collect()
+fn remembered(met: &mut Met, name: &str, read: impl FnOnce() -> Option<Field>) -> Option<Field> {
+    if let Some(known) = met.get(name) {
+        return *known;
+    }
+    let field = read();
+    if met.len() < NAMES_MAX {
+        met.insert(name.to_owned(), field);
+    }
+    field
+}
+
+fn add<'a>(said: &mut Said<'a>, field: Field, name: &str, json: &'a str) -> Result<(), String> {
+    match serde_json::from_str(json) {
+        Ok(Text::One(text)) => said.add(field, text),
+        Ok(Text::Several(texts)) => texts.into_iter().for_each(|text| said.add(field, text)),
+        Err(_) if json == "null" => (),
+        // A number as it stands: `01234567` it cannot be, `1234567` it often is.
+        Err(_) if json.starts_with(|c: char| c.is_ascii_digit()) => said.add(field, json),
+        Err(_) => {
+            let kind = match json.as_bytes() {
+                [b'{', ..] => "an object",
+                [b'[', ..] => "a list of other things than texts",
+                [b'-', ..] => "a number below zero",
+                _ => json,
+            };
+            return Err(format!("{name} is neither a text nor a number, but {kind}"));
+        }
+    }
+    Ok(())
 }
 
 fn without_added(members: &[(Cow<'_, str>, &RawValue)]) -> serde_json::Result<String> {
@@ -176,6 +254,30 @@ fn without_added(members: &[(Cow<'_, str>, &RawValue)]) -> serde_json::Result<St
     Ok(text)
 }
 
+impl JsonForm {
+    /// Takes members for what `meaning` says.
+    pub(super) fn new(meaning: Meaning) -> Self {
+        Self { meaning, met: Mutex::default() }
+    }
+
+    /// Returns what was understood of the members that were there.
+    pub(super) fn understood(&self) -> Understood {
+        Understood::new("members", self.met().iter().map(|(name, field)| (name.as_str(), *field)))
+    }
+
+    /// Refuses what somebody has said of members where one of them was nowhere.
+    pub(super) fn all_met(&self) -> Result<(), Unreadable> {
+        let met = self.met();
+        let Some(missing) = self.meaning.missing(&met.keys().map(String::as_str)) else { return Ok(()) };
+        let there = met.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        Err(Unreadable::Table(format!("no object has a member {missing:?}: there are {there}")))
+    }
+
+    fn met(&self) -> MutexGuard<'_, Met> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Form for JsonForm {
     type Rows = Vec<Line>;
 
@@ -183,62 +285,39 @@ impl Form for JsonForm {
         Ok(Vec::new())
     }
 
-    fn questions(&self, rows: &mut Vec<Line>) -> (Vec<Result<Question, String>>, Option<Unreadable>) {
-        let mut questions = Vec::with_capacity(rows.len());
-        for line in rows.iter_mut() {
-            match line.question() {
-                Ok(question) => questions.push(question),
-                Err(why) => {
-                    rows.truncate(questions.len());
-                    return (questions, Some(why));
-                }
-            }
+    fn questions(&self, rows: &mut Vec<Line>) -> Vec<Result<Question, NoAnswer>> {
+        // Workers do not wait for each other, and what they meet is put together.
+        let mut met = self.met().clone();
+        let known = met.len();
+        let questions = rows.iter_mut().map(|line| line.question(&self.meaning, &mut met)).collect();
+        if met.len() > known {
+            self.met().extend(met);
         }
-        (questions, None)
+        questions
     }
 
     fn write(&self, rows: &Vec<Line>, answers: &[Answer]) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
         for (line, answer) in rows.iter().zip(answers) {
+            if !line.is_object {
+                let text: String = line.text.chars().take(UNREADABLE_CHARS_MAX).collect();
+                let error = answer.as_ref().err().map_or("", NoAnswer::why);
+                serde_json::to_writer(&mut out, &NoObject { unreadable: &text, suppressd: Added::Not { error } })?;
+                out.push(b'\n');
+                continue;
+            }
             // The line was read as an object, so that it ends in this brace.
             let members = line.text.strip_suffix('}').unwrap_or(&line.text).trim_end();
             let parted = if members.ends_with('{') { "" } else { "," };
             write!(out, "{members}{parted}\"{ADDED}\":")?;
             let added = match answer {
                 Ok(verdict) => Added::Verdict(verdict),
-                Err(error) => Added::Not { error },
+                Err(none) => Added::Not { error: none.why() },
             };
             serde_json::to_writer(&mut out, &added)?;
             out.extend_from_slice(b"}\n");
         }
         Ok(out)
-    }
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ReadMembers)
-    }
-}
-
-struct ReadMembers;
-
-impl<'de> Visitor<'de> for ReadMembers {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        #[derive(Deserialize)]
-        struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-        let mut members = Vec::with_capacity(map.size_hint().unwrap_or_default());
-        while let Some((Name(name), value)) = map.next_entry()? {
-            members.push((name, value));
-        }
-        Ok(Members(members))
     }
 }
 
@@ -252,12 +331,16 @@ mod tests {
 
     /// Runs lines through, with the same answer for every object; also returns what was asked, and why it ended early.
     fn through(text: &[u8]) -> (String, Vec<Result<Question, String>>, Option<String>) {
-        let (mut written, mut asked, mut broken) = (Vec::new(), Vec::new(), None);
+        let (form, mut written, mut asked, mut broken) = (JsonForm::default(), Vec::new(), Vec::new(), None);
         for mut batch in open(text) {
-            let (questions, unreadable) = JsonForm.questions(&mut batch.rows);
-            written.extend(JsonForm.write(&batch.rows, &vec![Err("none".to_owned()); questions.len()]).unwrap());
-            asked.extend(questions);
-            broken = unreadable.or(batch.broken).map(|why| why.to_string());
+            let questions = form.questions(&mut batch.rows);
+            let none = |question: &Result<_, NoAnswer>| match question {
+                Err(NoAnswer::Unreadable(why)) => Err(NoAnswer::Unreadable(why.clone())),
+                _ => Err(NoAnswer::Unanswerable("none".to_owned())),
+            };
+            written.extend(form.write(&batch.rows, &questions.iter().map(none).collect::<Vec<_>>()).unwrap());
+            asked.extend(questions.into_iter().map(|asked| asked.map_err(|none| none.why().to_owned())));
+            broken = batch.broken.map(|why| why.to_string());
             if broken.is_some() {
                 break;
             }
@@ -299,35 +382,97 @@ mod tests {
         assert_eq!(company(r#"{"company":"M\u00fcller"}"#).name, text("Müller"));
         let (_, asked, _) = through(br#"{"key":"domain:acme.ai"}"#);
         assert_eq!(asked, [Ok(Question::Text("domain:acme.ai".to_owned()))]);
-        for value in [r#"{"a":1}"#, "true", "[1]", "-1"] {
+        for (value, kind) in [
+            (r#"{"a":1}"#, "an object"),
+            ("true", "true"),
+            ("[1]", "a list of other things than texts"),
+            ("-1", "a number below zero"),
+        ] {
             let (_, asked, broken) = through(format!(r#"{{"website":{value},"name":"Acme"}}"#).as_bytes());
-            assert_eq!(asked, [Err(format!("website is neither a text nor a number: {value}"))]);
+            assert_eq!(asked, [Err(format!("website is neither a text nor a number, but {kind}"))]);
             assert_eq!(broken, None);
         }
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_with_its_line_and_what_came_before_stands() {
-        let long = format!("{{\"key\":\"a\"}}\n\n{{\"key\":\"{}", "x".repeat(ROW_BYTES_MAX));
-        for (lines, told) in [
-            (&b"{\"key\":\"a\"}\n\n{\"key\":}\n{}\n"[..], "line 3: no object of JSON"),
-            (b"{\"key\":\"a\"}\n\n{\"key\":\"b\"} {}\n", "line 3: no object of JSON: trailing characters"),
-            (b"{\"key\":\"a\"}\n\n[{\"key\":\"b\"}]\n", "line 3: this is a list, not an object a line"),
-            (b"{\"key\":\"a\"}\n\n7\n", "line 3: no object of JSON"),
-            (b"{\"key\":\"a\"}\n\n{\"key\":\"\xff\"}\n", "line 3: this line is not UTF-8"),
-            (long.as_bytes(), "line 3: this row has more than 1024 KiB"),
+    fn the_members_of_a_company_count_as_those_of_the_line() {
+        let line =
+            r#"{"company":{"name":"Acme","site_url":"acme.ai","number":"01234567","id":7},"name":"A. Smith","mail":1}"#;
+        let form = JsonForm::new(Meaning::new(vec!["company.site_url=website".parse().unwrap()]));
+        let mut lines = vec![Line { number: 1, text: line.to_owned(), is_object: true }];
+        let asked = form.questions(&mut lines);
+        let text = |text: &str| Some(text.to_owned());
+        let expected = Company {
+            name: text("Acme"),
+            website: text("acme.ai"),
+            companies_house: text("01234567"),
+            ..Company::default()
+        };
+        assert_eq!(asked, [Ok(Question::Company(Box::new(expected)))]);
+        assert_eq!(
+            form.understood().to_string(),
+            "members: name = \"company.name\", companies_house = \"company.number\", website = \"company.site_url\", \
+             name = \"name\"; not used: \"company.id\", \"mail\""
+        );
+        form.all_met().unwrap();
+        let form = JsonForm::new(Meaning::new(vec!["Firma=name".parse().unwrap()]));
+        form.questions(&mut lines);
+        let told = form.all_met().unwrap_err().to_string();
+        assert!(told.starts_with("no object has a member \"Firma\": there are company.id, company.name"), "{told}");
+    }
+
+    #[test]
+    fn a_line_that_is_no_object_says_so_and_the_others_go_on() {
+        for (line, unreadable, told) in [
+            (&b"{\"key\":}"[..], "{\"key\":}", "line 3: no object of JSON: expected value at column 8"),
+            (
+                b"{\"key\":\"b\"} {}",
+                "{\"key\":\"b\"} {}",
+                "line 3: no object of JSON: trailing characters at column 13",
+            ),
+            (b"[{\"key\":\"b\"}]", "[{\"key\":\"b\"}]", "line 3: this is a list, not an object a line"),
+            (b"7", "7", "line 3: no object of JSON: invalid type: integer `7`, expected an object at column 1"),
+            (
+                b"{\"key\":\"\xff\"}",
+                "{\"key\":\"\u{fffd}\"}",
+                "line 3: this line is not UTF-8: write it in that encoding",
+            ),
         ] {
-            let (written, asked, broken) = through(lines);
-            assert!(broken.as_ref().is_some_and(|broken| broken.starts_with(told)), "{broken:?}");
-            assert_eq!((asked.len(), written.matches("none").count()), (1, 1), "{told}");
+            let (written, asked, broken) = through(&[b"{\"key\":\"a\"}\n\n", line, b"\n{}\n"].concat());
+            assert_eq!((asked.len(), broken), (3, None), "{told}");
+            assert_eq!(asked.get(1), Some(&Err(told.to_owned())));
+            let second: Json = serde_json::from_str(written.lines().nth(1).unwrap()).unwrap();
+            assert_eq!(second, json!({"unreadable": unreadable, "suppressd": {"error": told}}));
         }
+        let long = format!("{{\"key\":\"{}", "ü".repeat(UNREADABLE_CHARS_MAX));
+        let (written, ..) = through(long.as_bytes());
+        let line: Json = serde_json::from_str(&written).unwrap();
+        assert_eq!(line["unreadable"].as_str().unwrap().chars().count(), UNREADABLE_CHARS_MAX);
+    }
+
+    #[test]
+    fn what_cannot_be_read_on_is_told_with_its_line_and_what_came_before_stands() {
+        let long = format!("{{\"key\":\"a\"}}\n\n{{\"key\":\"{}", "x".repeat(ROW_BYTES_MAX));
+        let (written, asked, broken) = through(long.as_bytes());
+        assert!(broken.as_ref().is_some_and(|told| told.starts_with("line 3: this row has more than 1024 KiB")));
+        assert_eq!((asked.len(), written.matches("none").count()), (1, 1), "{broken:?}");
     }
 
     #[test]
     fn a_file_about_something_else_is_refused_by_its_first_object() {
+        let recognise = |text: &str| recognise(text, &Meaning::default());
         let told = recognise("\n{\"id\":1,\"state\":2}\n{\"key\":\"a\"}\n").unwrap_err().to_string();
         assert!(told.contains("(id, state): name one of key, domain, "), "{told}");
-        for fine in ["", "{\"KEY\":1}\n", "{\"id\":1", "\u{feff}{\"url\":1}\n"] {
+        for (text, told) in [
+            ("[{\"key\":\"a\"}]\n", "jq -c '.[]' FILE"),
+            ("[\n", "jq -c '.[]' FILE"),
+            ("{\n  \"key\": \"a\"\n}\n", "jq -c . FILE"),
+            ("{\"key\": \"a\",\n", "jq -c . FILE"),
+        ] {
+            let refused = recognise(text).unwrap_err().to_string();
+            assert!(refused.contains(told), "{refused}");
+        }
+        for fine in ["", "{\"company\":{\"url\":1}}", "{\"KEY\":1}\n", "{\"id\":1", "\u{feff}{\"url\":1}\n"] {
             recognise(fine).unwrap();
         }
     }

@@ -13,7 +13,7 @@ use std::{
 use chrono::TimeDelta;
 
 use crate::{
-    cli::check::bulk::form::{Answer, Batch, Form, Unreadable},
+    cli::check::bulk::form::{Answer, Batch, Form, NoAnswer, Unreadable},
     lookup::{Lookup, LookupError},
     model::verdict::{self, Firmness},
     store::{Store, StoreError},
@@ -38,8 +38,19 @@ pub struct Tally {
     pub stale: u64,
     /// Rows that give no key.
     pub unanswered: u64,
+    /// Rows that could not be read.
+    pub unreadable: u64,
     /// Bytes that were read for them.
     pub bytes_read: u64,
+}
+
+/// How a run ended that nothing stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All is written.
+    Complete,
+    /// Nobody reads the answers any more.
+    ReaderGone,
 }
 
 /// Why a run ended early.
@@ -82,12 +93,13 @@ fn workers() -> usize {
 impl Tally {
     /// Returns how many rows there were.
     pub const fn rows(&self) -> u64 {
-        self.hard + self.soft + self.clear + self.stale + self.unanswered
+        self.hard + self.soft + self.clear + self.stale + self.unanswered + self.unreadable
     }
 
     fn count(&mut self, answer: &Answer) {
         let counter = match answer {
-            Err(_) => &mut self.unanswered,
+            Err(NoAnswer::Unreadable(_)) => &mut self.unreadable,
+            Err(NoAnswer::Unanswerable(_)) => &mut self.unanswered,
             Ok(verdict) => match (verdict.verdict, verdict.matched.as_ref().map(|matched| matched.firmness)) {
                 (verdict::Answer::Clear, _) => &mut self.clear,
                 (verdict::Answer::Stale, _) => &mut self.stale,
@@ -104,6 +116,7 @@ impl Tally {
         self.clear += other.clear;
         self.stale += other.stale;
         self.unanswered += other.unanswered;
+        self.unreadable += other.unreadable;
         self.bytes_read = other.bytes_read;
     }
 }
@@ -116,7 +129,7 @@ impl<S: Store, F: Form> Run<'_, S, F> {
         batches: impl Iterator<Item = Batch<F::Rows>>,
         output: &mut (impl Write + Send),
         progress: &mut (impl FnMut(&Tally) + Send),
-    ) -> (Tally, Result<(), Stopped>) {
+    ) -> (Tally, Result<Ended, Stopped>) {
         thread::scope(|scope| {
             let (mut to_workers, mut from_workers) = (Vec::new(), Vec::new());
             for _ in 0..workers() {
@@ -152,25 +165,28 @@ impl<S: Store, F: Form> Run<'_, S, F> {
     }
 
     fn ready(&self, mut batch: Batch<F::Rows>) -> Result<Ready, Stopped> {
-        let (asked, broken) = self.form.questions(&mut batch.rows);
+        let asked = self.form.questions(&mut batch.rows);
         let mut questions = Vec::with_capacity(asked.len());
-        let unasked: Vec<Option<String>> =
+        let unasked: Vec<Option<NoAnswer>> =
             asked.into_iter().map(|asked| asked.map(|question| questions.push(question)).err()).collect();
         let mut answers = self.lookup.answer_blocking(&questions, self.max_age)?.into_iter();
         let mut tally = Tally { bytes_read: batch.bytes_read, ..Tally::default() };
         let mut all = Vec::with_capacity(unasked.len());
         for unasked in unasked {
-            let answer = match unasked.map_or_else(|| answers.next(), |why| Some(Err(LookupError::Unanswerable(why)))) {
-                Some(Ok(verdict)) => Ok(verdict),
-                Some(Err(LookupError::Unanswerable(why))) => Err(why),
-                Some(Err(LookupError::Store(error))) => return Err(error.into()),
-                None => break,
+            let answer = match unasked {
+                Some(none) => Err(none),
+                None => match answers.next() {
+                    Some(Ok(verdict)) => Ok(verdict),
+                    Some(Err(LookupError::Unanswerable(why))) => Err(NoAnswer::Unanswerable(why)),
+                    Some(Err(LookupError::Store(error))) => return Err(error.into()),
+                    None => break,
+                },
             };
             tally.count(&answer);
             all.push(answer);
         }
         let text = self.form.write(&batch.rows, &all).map_err(Stopped::Output)?;
-        Ok(Ready { text, tally, broken: broken.or(batch.broken) })
+        Ok(Ready { text, tally, broken: batch.broken })
     }
 
     fn write(
@@ -179,7 +195,7 @@ impl<S: Store, F: Form> Run<'_, S, F> {
         output: &mut impl Write,
         total: &mut Tally,
         progress: &mut impl FnMut(&Tally),
-    ) -> Result<(), Stopped> {
+    ) -> Result<Ended, Stopped> {
         let mut write = |text: &[u8]| match output.write_all(text).and_then(|()| output.flush()) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
@@ -187,12 +203,12 @@ impl<S: Store, F: Form> Run<'_, S, F> {
         };
         let head = self.form.head().map_err(Stopped::Output)?;
         if !write(&head)? {
-            return Ok(());
+            return Ok(Ended::ReaderGone);
         }
         for ready in workers.iter().cycle().map_while(|worker| worker.recv().ok()) {
             let Ready { text, tally, broken } = ready?;
             if !write(&text)? {
-                break;
+                return Ok(Ended::ReaderGone);
             }
             total.add(&tally);
             progress(total);
@@ -200,6 +216,6 @@ impl<S: Store, F: Form> Run<'_, S, F> {
                 return Err(broken.into());
             }
         }
-        Ok(())
+        Ok(Ended::Complete)
     }
 }
