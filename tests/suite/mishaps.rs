@@ -89,6 +89,12 @@ async fn check(seed: u64, pages: u128) -> usize {
     }
     assert!(next.peek().is_none());
     stage.pass(2 * 3_600).await;
+    // Now and then a page cannot be read six times in a row, and is given up until a person says otherwise.
+    for _ in 0..3 {
+        if stage.store.write(|rows| rows.unpark(None)).await.unwrap() > 0 {
+            stage.pass(3_600).await;
+        }
+    }
 
     let left: Vec<_> = stage.stored_events().await;
     let left: Vec<_> = left.into_iter().filter(|event| event.state != EventState::Settled).collect();

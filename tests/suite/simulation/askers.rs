@@ -19,7 +19,7 @@ use suppressd::{
     },
     worker::Worker,
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::simulation::{disk::Disk, observer::Context, people::People, program::Asker};
@@ -75,6 +75,7 @@ impl Askers {
         };
         let judge = self.judge.clone();
         self.asking.spawn(async move {
+            let asked_at = Instant::now();
             let stop = CancellationToken::new();
             let asking = async {
                 let answers = lookup.answer(vec![Question::Text(key.clone())], terms).await;
@@ -85,7 +86,7 @@ impl Askers {
             // A disk that refuses gives no answer.
             let Ok(mut answers) = answers else { return };
             match answers.pop() {
-                Some(Ok(verdict)) => judge.judge(&key, &verdict, terms),
+                Some(Ok(verdict)) => judge.judge(&key, &verdict, terms, asked_at.elapsed()),
                 other => judge.context.findings.note(format!("{key} has no answer: {other:?}")),
             }
         });
@@ -113,10 +114,11 @@ impl Judge {
         }
     }
 
-    fn judge(&self, key: &str, verdict: &Verdict, terms: Terms) {
+    fn judge(&self, key: &str, verdict: &Verdict, terms: Terms, waited: Duration) {
         self.count(verdict.verdict);
         let Context { findings, history, clocks, .. } = &self.context;
-        let max_age = terms.max_age.unwrap_or(TimeDelta::days(7));
+        // What was young enough when it was asked for does not become too old by being waited for.
+        let max_age = terms.max_age.unwrap_or(TimeDelta::days(7)) + TimeDelta::from_std(waited).unwrap();
         let Some(proven_at) = verdict.fresh_as_of else {
             let is_stale = verdict.verdict == Answer::Stale;
             return findings.check(is_stale, || format!("{key} is answered without proof: {verdict:?}"));
