@@ -76,28 +76,10 @@ fn questions(args: &CheckArgs) -> (Vec<String>, Vec<Question>) {
     let mut questions: Vec<_> = names.iter().cloned().map(Question::Text).collect();
     let company = args.company.company();
     if company != Company::default() {
-        names.push(title(&company).to_owned());
+        names.push(company.called().to_owned());
         questions.push(Question::Company(Box::new(company)));
     }
     (names, questions)
-}
-
-/// Returns the first thing that is said of a company.
-fn title(company: &Company) -> &str {
-    let Company {
-        key,
-        domain,
-        website,
-        companies_house,
-        crunchbase,
-        pitchbook,
-        github_org,
-        github_repo,
-        name,
-        location,
-    } = company;
-    let said = [name, domain, website, companies_house, crunchbase, pitchbook, github_org, github_repo, key, location];
-    said.into_iter().flatten().next().map_or("the company", String::as_str)
 }
 
 fn status(answers: &[Result<Verdict, LookupError>]) -> ExitStatus {

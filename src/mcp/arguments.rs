@@ -62,7 +62,7 @@ impl Check {
         questions.extend(texts.map(|text| (text.clone(), Question::Text(text))));
         let one = (company != Company::default()).then_some(company);
         for company in one.into_iter().chain(self.companies.unwrap_or_default()) {
-            questions.push((called(&company), Question::Company(Box::new(company))));
+            questions.push((company.called().to_owned(), Question::Company(Box::new(company))));
         }
         match questions.len() {
             0 => Err(Trouble(
@@ -88,26 +88,6 @@ fn read_by(
     text: Option<&str>,
 ) -> Result<Option<Duration>, Trouble> {
     text.map(read).transpose().map_err(|invalid| Trouble(format!("{name}: {invalid}")))
-}
-
-/// Returns the words by which a company that is asked about is known: its name, else what else is known of it.
-fn called(company: &Company) -> String {
-    let Company {
-        key,
-        domain,
-        website,
-        companies_house,
-        crunchbase,
-        pitchbook,
-        github_org,
-        github_repo,
-        name,
-        location: _,
-    } = company;
-    [name, domain, website, key, companies_house, crunchbase, pitchbook, github_org, github_repo]
-        .into_iter()
-        .find_map(Clone::clone)
-        .unwrap_or_else(|| "the company".to_owned())
 }
 
 /// Arguments of `build_canonical_keys` beside the fields of one company.

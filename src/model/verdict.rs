@@ -170,3 +170,55 @@ pub struct Company {
     #[schemars(with = "Option<sent::Sent>")]
     pub location: Option<String>,
 }
+
+impl Company {
+    /// The names of its fields.
+    pub const FIELDS: [&str; 10] = [
+        "key",
+        "domain",
+        "website",
+        "companies_house",
+        "crunchbase",
+        "pitchbook",
+        "github_org",
+        "github_repo",
+        "name",
+        "location",
+    ];
+
+    /// Returns the field of this name, if there is one.
+    pub fn field(&mut self, name: &str) -> Option<&mut Option<String>> {
+        Some(match name {
+            "key" => &mut self.key,
+            "domain" => &mut self.domain,
+            "website" => &mut self.website,
+            "companies_house" => &mut self.companies_house,
+            "crunchbase" => &mut self.crunchbase,
+            "pitchbook" => &mut self.pitchbook,
+            "github_org" => &mut self.github_org,
+            "github_repo" => &mut self.github_repo,
+            "name" => &mut self.name,
+            "location" => &mut self.location,
+            _ => return None,
+        })
+    }
+
+    /// Returns the words by which it is known to who asks: its name, else what else is said of it.
+    pub fn called(&self) -> &str {
+        let Self {
+            key,
+            domain,
+            website,
+            companies_house,
+            crunchbase,
+            pitchbook,
+            github_org,
+            github_repo,
+            name,
+            location,
+        } = self;
+        let said =
+            [name, domain, website, key, companies_house, crunchbase, pitchbook, github_org, github_repo, location];
+        said.into_iter().flatten().next().map_or("the company", String::as_str)
+    }
+}

@@ -13,6 +13,7 @@ mod rows;
 mod skips;
 mod sources;
 mod sweeps;
+mod tally;
 mod time;
 mod writer;
 

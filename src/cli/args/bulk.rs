@@ -4,6 +4,8 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum, ValueHint};
 
+use crate::model::verdict::Company;
+
 /// The options that ask about something else, or answer otherwise. That `--json` is of no use is told by the command.
 const OTHERS: [&str; 11] = [
     "values",
@@ -17,20 +19,6 @@ const OTHERS: [&str; 11] = [
     "github_repo",
     "website",
     "domain",
-];
-
-/// What a column may say of a company.
-pub const FIELDS: [&str; 10] = [
-    "key",
-    "domain",
-    "website",
-    "companies_house",
-    "crunchbase",
-    "pitchbook",
-    "github_org",
-    "github_repo",
-    "name",
-    "location",
 ];
 
 /// Stands for a column that says nothing of the company, whatever its name.
@@ -56,7 +44,7 @@ pub struct BulkArgs {
 pub struct ColumnIs {
     /// The name of the column.
     pub header: String,
-    /// The place of what it says in [`FIELDS`]; `None` where it says nothing of the company.
+    /// The place of what it says in [`Company::FIELDS`]; `None` where it says nothing of the company.
     pub field: Option<usize>,
 }
 
@@ -67,9 +55,9 @@ impl FromStr for ColumnIs {
         let (header, field) =
             text.rsplit_once('=').ok_or_else(|| "write HEADER=FIELD, as in \"Landing page=website\"".to_owned())?;
         let field = field.trim();
-        let at = FIELDS.iter().position(|known| *known == field);
+        let at = Company::FIELDS.iter().position(|known| *known == field);
         if at.is_none() && field != NO_FIELD {
-            return Err(format!("{field:?} is none of {}, {NO_FIELD}", FIELDS.join(", ")));
+            return Err(format!("{field:?} is none of {}, {NO_FIELD}", Company::FIELDS.join(", ")));
         }
         Ok(Self { header: header.to_owned(), field: at })
     }

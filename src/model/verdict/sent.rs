@@ -13,19 +13,6 @@ use crate::model::verdict::Company;
 /// Up to this a number without a fraction stands for one whole number only.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
-const FIELDS: [&str; 10] = [
-    "key",
-    "domain",
-    "website",
-    "companies_house",
-    "crunchbase",
-    "pitchbook",
-    "github_org",
-    "github_repo",
-    "name",
-    "location",
-];
-
 /// How the value of a field may be sent: registry numbers often come as numbers.
 #[derive(Debug)]
 pub(super) struct Sent;
@@ -41,24 +28,6 @@ impl JsonSchema for Sent {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": ["string", "integer"], "minimum": 0, "maximum": u64::MAX})
-    }
-}
-
-impl Company {
-    fn field(&mut self, name: &str) -> Option<&mut Option<String>> {
-        Some(match name {
-            "key" => &mut self.key,
-            "domain" => &mut self.domain,
-            "website" => &mut self.website,
-            "companies_house" => &mut self.companies_house,
-            "crunchbase" => &mut self.crunchbase,
-            "pitchbook" => &mut self.pitchbook,
-            "github_org" => &mut self.github_org,
-            "github_repo" => &mut self.github_repo,
-            "name" => &mut self.name,
-            "location" => &mut self.location,
-            _ => return None,
-        })
     }
 }
 
@@ -81,7 +50,10 @@ impl<'de> Visitor<'de> for Fields {
         let (mut company, mut known) = (Company::default(), Vec::new());
         while let Some(name) = fields.next_key::<String>()? {
             let Some(field) = company.field(&name) else {
-                return Err(A::Error::custom(format!("there is no field {name:?}, only {}", FIELDS.join(", "))));
+                return Err(A::Error::custom(format!(
+                    "there is no field {name:?}, only {}",
+                    Company::FIELDS.join(", ")
+                )));
             };
             if known.contains(&name) {
                 return Err(A::Error::custom(format!("{name} is given more than once")));
@@ -200,7 +172,7 @@ mod tests {
 
     #[test]
     fn every_field_is_read_and_written_under_its_name() {
-        let all: Json = FIELDS.iter().map(|name| ((*name).to_owned(), json!(format!("a {name}")))).collect();
+        let all: Json = Company::FIELDS.iter().map(|name| ((*name).to_owned(), json!(format!("a {name}")))).collect();
         let company: Company = serde_json::from_value(all.clone()).unwrap();
         assert_eq!(serde_json::to_value(company).unwrap(), all);
     }

@@ -10,6 +10,7 @@ use crate::{
         StoreError, StoredEvent, Tally, Waiting,
         sqlite::{
             SqliteRows,
+            tally::{self, PARKED},
             time::{from_micros, micros},
             unavailable,
         },
@@ -25,12 +26,6 @@ pub(crate) const WAITING_FOR: &str = "state = 'waiting' AND subject = ?1 \
 const OLDEST_WAITING: &str = "SELECT received_at FROM suppressd_inbox WHERE seq = (SELECT seq FROM suppressd_inbox \
     INDEXED BY suppressd_inbox_waiting WHERE state = 'waiting' AND seq NOT IN (SELECT seq FROM suppressd_inbox \
     INDEXED BY suppressd_inbox_samples WHERE is_sample = 1 AND state = 'waiting') ORDER BY seq >> 8, seq LIMIT 1)";
-
-/// Selects when the event with the last place that is parked was received. SQLite takes the index only where the query
-/// says what the index says.
-const NEWEST_PARKED: &str = "SELECT received_at FROM suppressd_inbox WHERE seq = \
-    (SELECT max(seq) FROM suppressd_inbox INDEXED BY suppressd_inbox_unusual \
-     WHERE state = 'parked' AND state IN ('parked', 'ignored', 'unreadable'))";
 
 /// Selects the newest skipped events, block by block as their index has them.
 pub(crate) const NEWEST_SKIPPED: &str =
@@ -161,7 +156,10 @@ impl EventRows for SqliteRows<'_> {
     }
 
     fn newest_parked(&mut self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        self.time(NEWEST_PARKED)
+        self.time(&format!(
+            "SELECT received_at FROM suppressd_inbox WHERE seq = \
+             (SELECT max(seq) FROM suppressd_inbox INDEXED BY suppressd_inbox_unusual WHERE {PARKED})"
+        ))
     }
 
     fn settle(&mut self, subject: Subject, through: Seq) -> Result<u64, StoreError> {
@@ -190,15 +188,19 @@ impl EventRows for SqliteRows<'_> {
     fn unpark(&mut self, event: Option<&str>) -> Result<u64, StoreError> {
         // As in `reopen`, they get new places, in their old order.
         let distance: Option<Option<i64>> = self.one(
-            "SELECT (SELECT max(seq) + 1 FROM suppressd_inbox) - min(seq) FROM suppressd_inbox \
-             WHERE state = 'parked' AND (?1 IS NULL OR event_id = ?1)",
+            &format!(
+                "SELECT (SELECT max(seq) + 1 FROM suppressd_inbox) - min(seq) FROM suppressd_inbox \
+                 WHERE {PARKED} AND (?1 IS NULL OR event_id = ?1)"
+            ),
             params![event],
             |row| row.get(0),
         )?;
         let Some(distance) = distance.flatten() else { return Ok(0) };
         self.execute(
-            "UPDATE suppressd_inbox SET seq = seq + ?2, state = 'waiting', attempts = 0, due_at = NULL, reason = NULL \
-             WHERE state = 'parked' AND (?1 IS NULL OR event_id = ?1)",
+            &format!(
+                "UPDATE suppressd_inbox SET seq = seq + ?2, state = 'waiting', attempts = 0, due_at = NULL, \
+                 reason = NULL WHERE {PARKED} AND (?1 IS NULL OR event_id = ?1)"
+            ),
             params![event, distance],
         )
     }
@@ -229,36 +231,7 @@ impl EventRows for SqliteRows<'_> {
     }
 
     fn tally(&mut self) -> Result<Tally, StoreError> {
-        let count = |sql: &str| -> Result<u64, StoreError> {
-            self.connection
-                .prepare_cached(sql)
-                .and_then(|mut count| count.query_row([], |row| row.get(0)))
-                .map_err(|e| unavailable("counting events", e))
-        };
-        let all = count("SELECT count(*) FROM suppressd_inbox")?;
-        let waiting = count("SELECT count(*) FROM suppressd_inbox WHERE state = 'waiting'")?;
-        let parked = count("SELECT count(*) FROM suppressd_inbox WHERE state = 'parked'")?;
-        let ignored = count("SELECT count(*) FROM suppressd_inbox WHERE state = 'ignored'")?;
-        let skipped = count("SELECT count(*) FROM suppressd_inbox WHERE state = 'skipped'")?;
-        let unreadable = count("SELECT count(*) FROM suppressd_inbox WHERE state = 'unreadable'")?;
-        let sampled = count("SELECT count(*) FROM suppressd_inbox WHERE is_sample = 1")?;
-        let subjects_waiting = count("SELECT count(DISTINCT subject) FROM suppressd_inbox WHERE state = 'waiting'")?;
-        let oldest = "SELECT min(received_at) FROM suppressd_inbox WHERE state = 'waiting'";
-        let newest = "SELECT received_at FROM suppressd_inbox ORDER BY seq DESC LIMIT 1";
-        Ok(Tally {
-            by_state: vec![
-                (EventState::Waiting, waiting),
-                (EventState::Settled, all.saturating_sub(waiting + parked + ignored + skipped + unreadable)),
-                (EventState::Parked, parked),
-                (EventState::Ignored, ignored),
-                (EventState::Skipped, skipped),
-                (EventState::Unreadable, unreadable),
-            ],
-            sampled,
-            subjects_waiting,
-            last_received_at: self.time(newest)?,
-            oldest_waiting_at: self.time(oldest)?,
-        })
+        tally::of_events(self)
     }
 
     fn prune(&mut self, retention: &Cutoffs, limit: u32) -> Result<u64, StoreError> {
@@ -298,7 +271,7 @@ impl SqliteRows<'_> {
         Ok(dropped.max(1))
     }
 
-    fn time(&self, sql: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+    pub(crate) fn time(&self, sql: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
         let micros: Option<Option<i64>> = self
             .connection
             .prepare_cached(sql)

@@ -18,6 +18,7 @@ use crate::{
             SqliteRows,
             events::parsed,
             rows::{PAGE, json, page},
+            tally::PARKED,
             time::{from_isoformat, from_micros, isoformat, micros},
         },
     },
@@ -260,10 +261,12 @@ impl SweepRows for SqliteRows<'_> {
 
     fn settle_parked(&mut self, source: DataSourceId, before: DateTime<Utc>) -> Result<u64, StoreError> {
         self.execute(
-            "UPDATE suppressd_inbox SET state = 'settled', reason = 'a complete sweep has seen its page since' \
-             WHERE state = 'parked' AND occurred_at < ?2 AND EXISTS \
-               (SELECT 1 FROM suppressd_pages AS page WHERE page.page_id = subject AND page.source = ?1 \
-                AND page.missing_since IS NULL)",
+            &format!(
+                "UPDATE suppressd_inbox SET state = 'settled', reason = 'a complete sweep has seen its page since' \
+                 WHERE {PARKED} AND occurred_at < ?2 AND EXISTS \
+                   (SELECT 1 FROM suppressd_pages AS page WHERE page.page_id = subject AND page.source = ?1 \
+                    AND page.missing_since IS NULL)"
+            ),
             params![source.to_string(), micros(before)],
         )
     }

@@ -2,11 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{
-    cli::args::bulk::{ColumnIs, FIELDS},
-    lookup::Question,
-    model::verdict::Company,
-};
+use crate::{cli::args::bulk::ColumnIs, lookup::Question, model::verdict::Company};
 
 /// Stands before the name of every column that is added.
 const ADDED_PREFIX: &str = "suppressd_";
@@ -17,7 +13,7 @@ const NAME_CHARS_MAX: usize = 48;
 /// What a column says of a company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Field {
-    /// The place in [`FIELDS`].
+    /// The place in [`Company::FIELDS`].
     at: usize,
     /// Of several columns for a name, the one with the least rank is meant.
     rank: usize,
@@ -54,8 +50,8 @@ const WHOSE: [&str; 17] = [
 const COMPANY: [&str; 9] =
     ["company", "organisation", "organization", "org", "account", "business", "firm", "startup", "prospect"];
 
-/// The words of each field, in the order of [`FIELDS`]. Of heads, the first ones say most.
-const WORDS: [Words; FIELDS.len()] = [
+/// The words of each field, in the order of [`Company::FIELDS`]. Of heads, the first ones say most.
+const WORDS: [Words; Company::FIELDS.len()] = [
     Words { heads: &["key", "keys", "canonicalkey", "canonicalkeys"], others: &[] },
     Words {
         heads: &["domain", "domains", "domainname", "domainnames", "host", "hostname"],
@@ -177,7 +173,7 @@ impl Field {
 
     /// Returns what it is called.
     pub(super) fn name(self) -> &'static str {
-        FIELDS.get(self.at).copied().unwrap_or_default()
+        Company::FIELDS.get(self.at).copied().unwrap_or_default()
     }
 
     /// Returns the rank among columns for the company's name; `None` for another field.
@@ -192,7 +188,7 @@ impl Field {
 
     /// Lists the names that are known, for people.
     pub(super) fn known() -> String {
-        FIELDS.join(", ")
+        Company::FIELDS.join(", ")
     }
 }
 
@@ -271,7 +267,7 @@ fn normalised(name: &str) -> String {
 /// What the columns of one row say.
 #[derive(Debug, Default)]
 pub(super) struct Said<'a> {
-    texts: [Option<(Cow<'a, str>, usize)>; FIELDS.len()],
+    texts: [Option<(Cow<'a, str>, usize)>; Company::FIELDS.len()],
 }
 
 impl<'a> Said<'a> {
@@ -296,22 +292,15 @@ impl<'a> Said<'a> {
     /// Makes a question of it.
     pub(super) fn question(self) -> Question {
         let only_key = self.texts.iter().skip(KEY + 1).all(Option::is_none);
-        let [key, domain, website, companies_house, crunchbase, pitchbook, github_org, github_repo, name, location] =
-            self.texts.map(|said| said.map(|(text, _)| text.into_owned()));
-        match key {
+        let mut company = Company::default();
+        for (field, said) in Company::FIELDS.into_iter().zip(self.texts) {
+            if let Some(place) = company.field(field) {
+                *place = said.map(|(text, _)| text.into_owned());
+            }
+        }
+        match company.key {
             Some(key) if only_key => Question::Text(key),
-            key => Question::Company(Box::new(Company {
-                key,
-                domain,
-                website,
-                companies_house,
-                crunchbase,
-                pitchbook,
-                github_org,
-                github_repo,
-                name,
-                location,
-            })),
+            _ => Question::Company(Box::new(company)),
         }
     }
 }
@@ -389,7 +378,7 @@ mod tests {
 
     #[test]
     fn every_field_is_known_by_its_own_name() {
-        for name in FIELDS {
+        for name in Company::FIELDS {
             assert_eq!(Field::of(name).unwrap().name(), name);
         }
     }
@@ -405,7 +394,7 @@ mod tests {
         assert_eq!(meaning.within("company", "id"), None);
         assert!("Deal".parse::<ColumnIs>().unwrap_err().contains("HEADER=FIELD"));
         let told = "Deal=mail".parse::<ColumnIs>().unwrap_err();
-        assert_eq!(told, format!("\"mail\" is none of {}, none", FIELDS.join(", ")));
+        assert_eq!(told, format!("\"mail\" is none of {}, none", Company::FIELDS.join(", ")));
         assert_eq!(meaning.missing(&["deal", "u r l", "x"].into_iter()), Some("company.site id"));
     }
 
