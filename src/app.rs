@@ -2,12 +2,14 @@
 
 pub mod asking;
 pub mod demo;
+pub mod gauges;
 pub mod housekeeping;
 pub mod mcp;
 pub mod reconcile;
 pub mod replay;
 mod rights;
 pub mod serve;
+mod statsd;
 mod sweeping;
 
 use std::{collections::BTreeMap, num::NonZeroU16, path::Path, time::Duration};

@@ -14,6 +14,7 @@ mod issues;
 mod keys;
 pub mod logging;
 mod mcp;
+mod metrics;
 pub mod output;
 mod reconcile;
 mod replay;
@@ -52,6 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         Command::Explain(args) => block_on(explain::run(args, &config)),
         Command::Issues(args) => block_on(issues::run(args, &config)),
         Command::Status(args) => block_on(status::run(args, &config)),
+        Command::Metrics(args) => block_on(metrics::run(args, &config)),
         Command::Changes(args) => block_on(changes::run(args, &config)),
         Command::Sweeps(args) => block_on(sweeps::run(args, &config)),
         Command::Events(command) => block_on(events::run(command, &config)),

@@ -22,7 +22,7 @@ pub use crate::config::{
     layers::Flags,
     print::reference,
     problem::{Problem, Problems},
-    sections::{Api, Log, LogFormat, Retention, Serve, Sweep},
+    sections::{Api, Log, LogFormat, Retention, Serve, Statsd, Sweep},
     source::{SourceAccess, SourceConfig},
 };
 use crate::config::{
@@ -56,6 +56,8 @@ pub struct Config {
     pub sweep: Sweep,
     /// How long things are kept.
     pub retention: Retention,
+    /// Where series are sent to, if anywhere.
+    pub statsd: Option<Statsd>,
     sources: Vec<Described>,
     verification_tokens: [Secret; 2],
     admin_token: Secret,
@@ -172,6 +174,7 @@ impl Config {
         let admin_token = layers.secret(&settings::ADMIN_TOKEN);
         let sweep = Sweep::read(layers);
         let retention = Retention::read(layers);
+        let statsd = Statsd::read(layers);
         let (db_path, ttl) = (db_path?, ttl?);
         layers.show_default(&settings::MAX_AGE_HOURS, whole_hours(ttl));
         let handshake_token_path = handshake_token_path?.unwrap_or_else(|| {
@@ -191,6 +194,7 @@ impl Config {
             serve: serve?,
             sweep: sweep?,
             retention: retention?,
+            statsd: statsd?,
             sources: sources?,
             verification_tokens,
             admin_token,

@@ -18,6 +18,7 @@ mod extract;
 mod following;
 mod issues;
 pub mod listen;
+mod metrics;
 mod openapi;
 mod panics;
 mod parameters;

@@ -70,3 +70,15 @@ pub enum Receipt {
     /// It could not be made durable now.
     NotDurable,
 }
+
+impl Receipt {
+    /// Returns whether it says that an event is kept.
+    pub const fn acknowledges_an_event(self) -> bool {
+        match self {
+            Self::Accepted | Self::Duplicate | Self::Reopened | Self::Ignored | Self::Skipped | Self::Unreadable => {
+                true
+            }
+            Self::Handshake(_) | Self::Refused | Self::NotDurable => false,
+        }
+    }
+}

@@ -38,7 +38,10 @@ pub struct Lifecycle {
     pub hard: CancellationToken,
     /// How each part is.
     pub health: Health,
+    /// Cancelled when every part has ended but those that are to be the last, or when they are not waited for any more.
+    pub over: CancellationToken,
     tracker: TaskTracker,
+    last: TaskTracker,
     crashed: Arc<Mutex<Option<&'static str>>>,
 }
 
@@ -61,6 +64,13 @@ impl Lifecycle {
         let running = self.tracker.spawn(part);
         let lifecycle = self.clone();
         drop(self.tracker.spawn(async move { lifecycle.judge(name, &running.await) }));
+    }
+
+    /// Runs `part` beyond the end of all others: it has a moment after [`Lifecycle::over`], to tell what they did last.
+    pub fn spawn_last(&self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+        let running = self.last.spawn(part);
+        let lifecycle = self.clone();
+        drop(self.last.spawn(async move { lifecycle.judge(name, &running.await) }));
     }
 
     /// Asks every part to finish what it has claimed, as the first signal does.
@@ -102,6 +112,11 @@ impl Lifecycle {
             if timeout(LAST_MOMENT, self.tracker.wait()).await.is_err() {
                 warn!("not every part has ended");
             }
+        }
+        self.over.cancel();
+        self.last.close();
+        if timeout(LAST_MOMENT, self.last.wait()).await.is_err() {
+            warn!("not everything could be told before the end");
         }
         match *self.lock_crashed() {
             Some(part) => Ended::Crashed(part),
@@ -190,6 +205,29 @@ mod tests {
         assert_eq!(lifecycle.run_until_stopped(GRACE).await, Ended::Stopped);
         finished.await.unwrap();
         assert!(!lifecycle.hard.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_to_be_the_last_ends_after_everything_else() {
+        let lifecycle = Lifecycle::default();
+        let (soft, over) = (lifecycle.soft.clone(), lifecycle.over.clone());
+        let (done, finished) = tokio::sync::oneshot::channel();
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let last = told.clone();
+        lifecycle.spawn_last("teller", async move {
+            over.cancelled().await;
+            last.send("told").unwrap();
+            done.send(()).unwrap();
+        });
+        lifecycle.spawn("worker", async move {
+            soft.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            told.send("worked").unwrap();
+        });
+        lifecycle.stop();
+        assert_eq!(lifecycle.run_until_stopped(GRACE).await, Ended::Stopped);
+        finished.await.unwrap();
+        assert_eq!((heard.recv().await, heard.recv().await), (Some("worked"), Some("told")));
     }
 
     #[tokio::test(start_paused = true)]

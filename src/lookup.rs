@@ -6,8 +6,10 @@
 pub mod changes;
 pub mod claims;
 pub mod conflicts;
+mod doors;
 mod doubt;
 pub mod explain;
+mod figures;
 pub mod followers;
 mod ground;
 pub mod history;
@@ -19,6 +21,7 @@ mod names;
 mod possible;
 mod refresh;
 pub mod schema;
+pub mod scrape;
 pub mod status;
 pub mod sweeps;
 mod table;

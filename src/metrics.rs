@@ -1,160 +1,303 @@
-//! Every series that the program counts, in one struct. The doc comment of a field is its help text.
+//! Every series that the program shows. The doc comment of a series is its help text.
 //!
-//! Gauges of the inbox and the cache are not here: they are read from the store by whoever asks, so that they are
-//! right after a restart too.
+//! What this process counts is in [`Series`], one for each process and never a global. What is so whichever process did
+//! it, such as how many events wait, is read by whoever asks ([`state`]), so that it is right after a restart too.
 
-use std::{
-    ops::Deref,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+pub mod family;
+pub mod label;
+mod observed;
+pub mod process;
+pub mod state;
+
+use std::{ops::Deref, sync::Arc};
+
+use prometheus::{
+    TEXT_FORMAT, TextEncoder,
+    proto::{MetricFamily, MetricType},
+};
+use tokio::sync::mpsc;
+
+pub use crate::metrics::observed::Observed;
+use crate::metrics::{
+    family::{Counter, CounterPairs, Counters, Family, Histogram, Histograms, Kind, Making, Requests, Seconds},
+    label::{
+        Answer, Endpoint, EventType, FetchedBy, GroupPage, LookupDoor, Part, Refused, Reload, Said, Shaken, Snapshot,
     },
+    observed::Observers,
+    state::Reading,
 };
 
-use serde::Serialize;
+/// What stands before every name.
+pub const PREFIX: &str = "suppressd_";
 
-/// The counters of this process. Clones count together.
-#[derive(Debug, Clone, Default)]
-pub struct Metrics(Arc<Counters>);
+/// The type of what [`text`] gives.
+pub const CONTENT_TYPE: &str = TEXT_FORMAT;
+
+/// What this process counts. Clones count together.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    series: Arc<Series>,
+    observers: Observers,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let observers = Observers::default();
+        Self { series: Arc::new(Series::new(&observers)), observers }
+    }
+}
 
 impl Deref for Metrics {
-    type Target = Counters;
+    type Target = Series;
 
-    fn deref(&self) -> &Counters {
-        &self.0
+    fn deref(&self) -> &Series {
+        &self.series
     }
 }
 
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Counts one more.
-    pub fn count(&self) {
-        self.add(1);
+impl Metrics {
+    /// Returns every value that a histogram counts from now on; only the first one who asks gets any.
+    pub fn listen(&self) -> mpsc::Receiver<Observed> {
+        self.observers.listen()
     }
 
-    /// Counts `n` more.
-    pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
+    /// Returns how many values whoever listens did not take in time.
+    pub fn left_out(&self) -> u64 {
+        self.observers.left_out()
     }
 
-    /// Returns the number.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    /// Puts what is counted and what was read together, in the order of the names.
+    pub fn families(&self, reading: Reading) -> Vec<MetricFamily> {
+        let mut families = self.series.families();
+        families.extend(reading.into_families());
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        families
     }
 }
 
-macro_rules! counters {
-    ($($(#[doc = $help:literal])+ $name:ident,)*) => {
-        /// The counters themselves.
-        #[derive(Debug, Default)]
-        pub struct Counters {
-            $($(#[doc = $help])+ pub $name: Counter,)*
+/// Writes series in Prometheus' text format.
+pub fn text(families: &[MetricFamily]) -> String {
+    // Names and types are constants, and a family without a series is left out: nothing can be wrong with them.
+    TextEncoder::new().encode_to_string(families).unwrap_or_default()
+}
+
+/// What a series is, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// Its name.
+    pub name: &'static str,
+    /// What kind of series it is.
+    pub kind: Kind,
+    /// The names of its labels.
+    pub labels: Vec<&'static str>,
+    /// What it means.
+    pub help: &'static str,
+    /// The bounds of its buckets, of a histogram.
+    pub bounds: &'static [f64],
+}
+
+/// Lists every series: those that are counted, and those that are read.
+pub fn catalogue() -> Vec<Described> {
+    let mut catalogue = Series::described();
+    catalogue.extend(state::described());
+    catalogue.sort_by_key(|series| series.name);
+    catalogue
+}
+
+/// How long a delivery waits for its answer, in seconds.
+const ACKNOWLEDGED: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+
+/// How long an event waits for its row.
+const TO_ROW: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+
+/// How long Notion takes to tell.
+const TOLD: &[f64] = &[1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0];
+
+/// How long a question takes.
+const LOOKED_UP: &[f64] =
+    &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1];
+
+/// How long Notion takes to answer.
+const ANSWERED: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+macro_rules! series {
+    ($($(#[doc = $help:literal])+ $field:ident: $family:ty = $name:literal $(within $bounds:ident)?;)*) => {
+        /// What a process counts.
+        #[derive(Debug)]
+        pub struct Series {
+            $($(#[doc = $help])+ pub $field: $family,)*
         }
 
-        /// What the counters said at one moment.
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-        pub struct Counts {
-            $($(#[doc = $help])+ pub $name: u64,)*
-        }
+        impl Series {
+            fn new(observers: &Observers) -> Self {
+                Self {
+                    $($field: Family::make(&Making {
+                        name: concat!("suppressd_", $name),
+                        bounds: series!(@bounds $($bounds)?),
+                        observers,
+                    }),)*
+                }
+            }
 
-        impl Counters {
-            /// Reads every counter.
-            pub fn snapshot(&self) -> Counts {
-                Counts { $($name: self.$name.get(),)* }
+            fn families(&self) -> Vec<MetricFamily> {
+                vec![$({
+                    let mut family = described(
+                        concat!("suppressd_", $name), concat!($($help),+), <$family as Family>::KIND,
+                    );
+                    family.set_metric(self.$field.metrics());
+                    family
+                },)*]
+            }
+
+            fn described() -> Vec<Described> {
+                vec![$(Described {
+                    name: concat!("suppressd_", $name),
+                    kind: <$family as Family>::KIND,
+                    labels: <$family as Family>::labels(),
+                    help: concat!($($help),+).trim(),
+                    bounds: series!(@bounds $($bounds)?),
+                },)*]
             }
         }
     };
+    (@bounds) => { &[] };
+    (@bounds $bounds:ident) => { $bounds };
 }
 
-counters! {
-    /// Deliveries that became a waiting event.
-    deliveries_accepted,
-    /// Deliveries of an event that was here before.
-    deliveries_duplicate,
-    /// Stored events that were given again and wait once more.
-    deliveries_reopened,
-    /// Deliveries that ask for nothing, kept without work.
-    deliveries_ignored,
-    /// Deliveries of edits that touched nothing a row depends on, kept without work.
-    deliveries_skipped,
-    /// Deliveries that were signed correctly and could not be read, kept without work.
-    deliveries_unreadable,
-    /// Deliveries without a signature, or with a wrong one (401).
-    deliveries_refused,
-    /// Deliveries with a body over the bound (413).
-    deliveries_too_large,
-    /// Deliveries whose body did not arrive in time or broke off (408, 400).
-    deliveries_broken_off,
-    /// Deliveries that could not be made durable (503).
-    deliveries_not_durable,
+/// Begins a family of series.
+fn described(name: &str, help: &str, kind: Kind) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.trim().to_owned());
+    family.set_field_type(match kind {
+        Kind::Counter => MetricType::COUNTER,
+        Kind::Gauge => MetricType::GAUGE,
+        Kind::Histogram => MetricType::HISTOGRAM,
+    });
+    family
+}
+
+series! {
+    /// Deliveries that were signed correctly, by the kind of their event and by what became of them.
+    events_received: CounterPairs<EventType, Answer> = "events_received_total";
+    /// Deliveries that were refused: nothing of them is kept.
+    deliveries_refused: Counters<Refused> = "deliveries_refused_total";
+    /// Handshakes of subscriptions.
+    handshakes: Counters<Shaken> = "handshakes_total";
     /// Connections that gave way to newer ones, because too many were open.
-    connections_crowded_out,
-    /// Handshakes whose token was stored.
-    handshakes_taken,
-    /// Handshakes that were answered and ignored, because a token is known.
-    handshakes_ignored,
-    /// Questions that Notion answered.
-    fetches_ok,
-    /// Questions that Notion answered with 404.
-    fetches_not_found,
-    /// Questions that Notion answered with 429 or 529.
-    fetches_rate_limited,
-    /// Questions for which Notion refused the token.
-    fetches_refused,
-    /// Questions that Notion rejected, or answered with something unreadable.
-    fetches_rejected,
-    /// Questions without an answer: the network, a time-out, a failing server.
-    fetches_unavailable,
-    /// Questions of sweeps among all of these.
-    sweep_questions,
-    /// Questions of sweeps without a whole answer.
-    sweep_questions_failed,
-    /// Questions that had to wait for the budget.
-    budget_waits,
-    /// For how long they waited in all, in milliseconds.
-    budget_wait_milliseconds,
-    /// Snapshots that changed an entry.
-    snapshots_changed,
-    /// Snapshots that confirmed what was known.
-    snapshots_unchanged,
-    /// Snapshots older than what was applied, which changed nothing.
-    snapshots_stale,
-    /// Snapshots that took a page out of its source: trashed, moved out, gone.
-    snapshots_removed,
-    /// Looks at a page that Notion no longer shows and nobody said to be deleted.
-    snapshots_missing,
-    /// Looks at a page only because an event that was skipped is a sample.
-    looks_at_samples,
-    /// Skips that turned out to be wrong: each turned the filter of its source off.
-    skips_wrong,
+    connections_crowded_out: Counter = "connections_crowded_out_total";
+    /// From the arrival of a delivery to its answer, of those that were acknowledged.
+    event_acknowledged: Histogram = "event_acknowledged_seconds" within ACKNOWLEDGED;
+    /// From the receipt of an event to the end of its work, when the rows are as its page is.
+    event_to_row: Histogram = "event_to_row_seconds" within TO_ROW;
+    /// From the moment at which an event happened, as Notion says, to its receipt.
+    event_delivery_lag: Histogram = "event_delivery_lag_seconds" within TOLD;
+    /// Requests to Notion, by what was asked for and the status of the answer; without one it is none.
+    notion_requests: Requests = "notion_requests_total";
+    /// How long requests to Notion took, without their wait for the budget.
+    notion_request: Histograms<Endpoint> = "notion_request_seconds" within ANSWERED;
+    /// Pages that Notion gave, in answers about one page, about many, or to a sweep.
+    notion_pages_fetched: Counters<FetchedBy> = "notion_pages_fetched_total";
+    /// Questions to Notion that failed and are asked again.
+    notion_retries: Counter = "notion_retries_total";
+    /// Questions to Notion that had to wait for the budget.
+    notion_budget_waits: Counter = "notion_budget_waits_total";
+    /// For how long questions to Notion waited for the budget in all.
+    notion_budget_wait: Seconds = "notion_budget_wait_seconds_total";
+    /// Questions of sweeps among all requests to Notion.
+    sweep_questions: Counter = "sweep_requests_total";
+    /// Questions of sweeps that Notion did not answer whole; most are asked again.
+    sweep_questions_failed: Counter = "sweep_requests_failed_total";
+    /// Looks at pages, by what they brought.
+    snapshots: Counters<Snapshot> = "snapshots_total";
     /// Looks that failed, whatever became of their events.
-    looks_failed,
-    /// Looks whose events were parked.
-    looks_parked,
+    looks_failed: Counter = "looks_failed_total";
+    /// Looks whose events were parked: nobody works on them until somebody takes them up again.
+    looks_parked: Counter = "looks_parked_total";
+    /// Looks at pages only because an event that was skipped is a sample.
+    looks_at_samples: Counter = "looks_at_samples_total";
+    /// Skipped events that had changed a row after all: each turned the filter of its source off.
+    skips_wrong: Counter = "skips_wrong_total";
     /// Pages of results that were asked for to look at many pages at once.
-    group_queries,
-    /// Pages whose events such a query settled.
-    group_pages_settled,
-    /// Pages that were left to be fetched by themselves after such a query.
-    group_pages_left,
+    group_queries: Counter = "group_queries_total";
+    /// Pages that such queries were about, by what came of it.
+    group_pages: Counters<GroupPage> = "group_pages_total";
+    /// Things that went wrong, by where.
+    errors: Counters<Part> = "errors_total";
+    /// Companies that were asked for, by where and with which verdict.
+    lookups: CounterPairs<LookupDoor, Said> = "lookups_total";
+    /// How long questions took, each about one company or many.
+    lookup: Histograms<LookupDoor> = "lookup_seconds" within LOOKED_UP;
+    /// Settings that were read again.
+    settings_reloads: Counters<Reload> = "settings_reloads_total";
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, time::Duration};
+
     use super::*;
 
     #[test]
-    fn clones_count_together() {
+    fn clones_count_together_and_processes_do_not() {
         let metrics = Metrics::default();
         let other = metrics.clone();
-        other.deliveries_accepted.count();
-        metrics.deliveries_accepted.add(2);
-        assert_eq!(other.deliveries_accepted.get(), 3);
-        let json = serde_json::to_value(metrics.snapshot()).unwrap();
-        assert_eq!(json.get("deliveries_accepted"), Some(&3.into()));
-        assert_eq!(json.get("deliveries_refused"), Some(&0.into()));
+        other.events_received.count(EventType::OTHER, Answer::Accepted);
+        metrics.events_received.add(EventType::OTHER, Answer::Accepted, 2);
+        assert_eq!(other.events_received.all(Answer::Accepted), 3);
+        assert_eq!(Metrics::default().events_received.all(Answer::Accepted), 0);
+    }
+
+    #[test]
+    fn every_name_is_fit_and_there_is_one_of_each() {
+        let catalogue = catalogue();
+        let names: BTreeSet<_> = catalogue.iter().map(|series| series.name).collect();
+        assert_eq!(names.len(), catalogue.len());
+        for series in catalogue {
+            let plain = series.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            assert!(
+                plain && (series.name.starts_with(PREFIX) || series.name.starts_with("process_")),
+                "{}",
+                series.name
+            );
+            assert_eq!(series.kind == Kind::Counter, series.name.ends_with("_total"), "{}", series.name);
+            assert_eq!(series.kind == Kind::Histogram, !series.bounds.is_empty(), "{}", series.name);
+            assert!(series.bounds.is_sorted(), "{}", series.name);
+            assert!(series.help.ends_with('.') && !series.help.contains('\n'), "{}", series.name);
+        }
+    }
+
+    #[test]
+    fn what_is_counted_is_shown() {
+        let metrics = Metrics::default();
+        metrics.deliveries_refused.count(Refused::TooLarge);
+        metrics.notion_requests.count(Endpoint::Page, Some(200));
+        metrics.notion_requests.count(Endpoint::Page, Some(9999));
+        metrics.notion_budget_wait.add(Duration::from_millis(1500));
+        metrics.lookup.observe(LookupDoor::Mcp, Duration::from_micros(20));
+        let shown = text(&metrics.families(Reading::default()));
+        for line in [
+            "# TYPE suppressd_deliveries_refused_total counter",
+            "suppressd_deliveries_refused_total{reason=\"too_large\"} 1",
+            "suppressd_deliveries_refused_total{reason=\"signature\"} 0",
+            "suppressd_notion_requests_total{endpoint=\"page\",status=\"200\"} 1",
+            "suppressd_notion_requests_total{endpoint=\"page\",status=\"none\"} 1",
+            "suppressd_notion_budget_wait_seconds_total 1.5",
+            "suppressd_lookup_seconds_bucket{door=\"mcp\",le=\"0.00001\"} 0",
+            "suppressd_lookup_seconds_bucket{door=\"mcp\",le=\"0.000025\"} 1",
+            "suppressd_lookup_seconds_bucket{door=\"mcp\",le=\"+Inf\"} 1",
+            "suppressd_lookup_seconds_count{door=\"http\"} 0",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
+        }
+    }
+
+    #[test]
+    fn who_listens_hears_every_value() {
+        let metrics = Metrics::default();
+        let mut heard = metrics.listen();
+        metrics.lookup.observe(LookupDoor::Http, Duration::from_millis(2));
+        let expected = Observed { name: "suppressd_lookup_seconds", label: Some(("door", "http")), seconds: 0.002 };
+        assert_eq!(heard.try_recv().unwrap(), expected);
     }
 }

@@ -36,6 +36,17 @@ pub struct Sources<N> {
     learnt: watch::Sender<Vec<Arc<Resolved>>>,
 }
 
+/// How a source stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceStanding {
+    /// Its name in the settings.
+    pub name: String,
+    /// Whether Notion refuses its token.
+    pub is_refused: bool,
+    /// What a person has to mend before it can be read, if anything.
+    pub problem: Option<String>,
+}
+
 impl<N> Clone for Sources<N> {
     fn clone(&self) -> Self {
         Self { all: Arc::clone(&self.all), filter: self.filter.clone(), learnt: self.learnt.clone() }
@@ -108,6 +119,16 @@ impl<N: Notion> Sources<N> {
     /// Returns what a person has to mend before all sources can be read again: the first problem of all.
     pub fn problem(&self) -> Option<String> {
         self.all.iter().find_map(|source| source.gate.problem())
+    }
+
+    /// Says how each source stands.
+    pub fn standings(&self) -> Vec<SourceStanding> {
+        let standing = |source: &Source<N>| SourceStanding {
+            name: source.settings.name.clone(),
+            is_refused: source.gate.is_refused(),
+            problem: source.gate.problem(),
+        };
+        self.all.iter().map(standing).collect()
     }
 
     /// Takes over what an earlier run stored; returns whether every source is known.

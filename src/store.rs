@@ -3,6 +3,7 @@
 //! An adapter gives transactions ([`Store`]) over row operations ([`Rows`]); whoever needs several rows to change
 //! together writes one closure. Nothing here asks for the time: it is passed in.
 
+mod census;
 mod changes;
 mod entries;
 mod error;
@@ -19,6 +20,7 @@ mod sweeps;
 use std::{any::Any, fmt};
 
 pub use crate::store::{
+    census::{Census, CensusRows, EndedSweep, EntryCount, PageCount},
     changes::{ChangeRows, FeedState, RecordedChange},
     entries::{Backing, CacheRows, CacheTally, ClaimedKey, Held, Proof, Published},
     error::StoreError,
@@ -111,6 +113,7 @@ pub trait Rows:
     + HistoryRows
     + IssueRows
     + NameRows
+    + CensusRows
 {
 }
 
@@ -125,5 +128,6 @@ impl<R> Rows for R where
         + HistoryRows
         + IssueRows
         + NameRows
+        + CensusRows
 {
 }

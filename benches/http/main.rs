@@ -38,7 +38,7 @@ use suppressd::{
         private::{self, Private},
     },
     lifecycle::Lifecycle,
-    lookup::{Lookup, LookupSettings, followers::Followers},
+    lookup::{Lookup, LookupSettings, followers::Followers, scrape::Scrape},
     metrics::Metrics,
     model::id::TableId,
     store::sqlite::SqliteStore,
@@ -73,7 +73,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let lifecycle = Lifecycle::default();
     let bodies = Bodies::new(BodyLimits::default());
-    let inside = Private { lookup, health: lifecycle.health.clone(), bodies };
+    let scrape = Scrape::alone(lookup.clone());
+    let inside = Private { lookup, health: lifecycle.health.clone(), bodies, scrape };
     let router = private::router(inside, Followers::new(lifecycle.soft.clone()), None, Router::new());
     let ours = runtime.block_on(serve(router, &lifecycle));
 

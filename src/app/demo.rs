@@ -16,7 +16,10 @@ use crate::{
     config::{Config, Flags},
     derive::{self, Rules, winner::HardStatuses},
     lifecycle::{Ended, Lifecycle},
-    metrics::Counts,
+    metrics::{
+        Metrics,
+        label::{Answer, Endpoint, Snapshot},
+    },
     model::{
         id::PageId,
         page::Role,
@@ -110,6 +113,41 @@ pub struct Summary {
     pub counts: Counts,
 }
 
+/// What the program counted until one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Deliveries that became a waiting event.
+    pub deliveries_accepted: u64,
+    /// Deliveries of an event that was here before.
+    pub deliveries_duplicate: u64,
+    /// Deliveries of edits that touched nothing a row depends on.
+    pub deliveries_skipped: u64,
+    /// Pages that were fetched one by one.
+    pub pages_fetched: u64,
+    /// Looks that changed a row.
+    pub snapshots_changed: u64,
+    /// Looks that took a page out of its source.
+    pub snapshots_removed: u64,
+    /// Looks that failed, whatever became of their events.
+    pub looks_failed: u64,
+}
+
+impl Counts {
+    /// Reads what `metrics` say now.
+    pub fn of(metrics: &Metrics) -> Self {
+        let received = &metrics.events_received;
+        Self {
+            deliveries_accepted: received.all(Answer::Accepted),
+            deliveries_duplicate: received.all(Answer::Duplicate),
+            deliveries_skipped: received.all(Answer::Skipped),
+            pages_fetched: metrics.notion_requests.get(Endpoint::Page, Some(200)),
+            snapshots_changed: metrics.snapshots.get(Snapshot::Changed),
+            snapshots_removed: metrics.snapshots.get(Snapshot::Removed),
+            looks_failed: metrics.looks_failed.get(),
+        }
+    }
+}
+
 impl Demo {
     /// Starts a workspace that has had `companies` for a while and the program beside it, and waits for its first sweep.
     ///
@@ -192,7 +230,7 @@ impl Demo {
             settled,
             notion_requests: self.simulator.tally().total(),
             fetches_of_a_page_at_once: self.simulator.tally().most_at_once(),
-            counts: self.serving.metrics.snapshot(),
+            counts: Counts::of(&self.serving.metrics),
         };
         self.lifecycle.stop();
         let ended = self.lifecycle.run_until_stopped(crate::lifecycle::GRACE).await;

@@ -13,8 +13,9 @@ use crate::{
     clock::Clock,
     config::Retention,
     inbox::Inbox,
-    lifecycle::health::{Health, Part, State},
+    lifecycle::health::{self, Health, State},
     lookup::status::{RUNNING, Running},
+    metrics::{Metrics, label::Part},
     notion::budget::{Budget, BudgetState},
     sources::filter::Filter,
     store::{Cutoffs, Rows, Store, StoreError},
@@ -72,11 +73,13 @@ pub struct Housekeeper<S> {
     pub clock: Clock,
     /// How the parts are.
     pub health: Health,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 impl<S: Store> Housekeeper<S> {
     /// Keeps house until `stop`.
-    pub async fn run(self, writer: Part, stop: CancellationToken) {
+    pub async fn run(self, writer: health::Part, stop: CancellationToken) {
         let is_due = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
         let (mut seen, mut told_at, mut pruned_at, mut unwritten) = (None, None, None, None);
         let mut told_of = BTreeMap::new();
@@ -132,6 +135,7 @@ impl<S: Store> Housekeeper<S> {
         let written = self.inbox.store().write(move |rows| rows.put_fact(RUNNING, &json)).await;
         let written = written.and(keep_budgets(self.inbox.store(), &self.budgets).await);
         if let Err(error) = &written {
+            self.metrics.errors.count(Part::Store);
             warn!("cannot write down how it stands: {}", told(error));
         }
         written
@@ -156,6 +160,7 @@ impl<S: Store> Housekeeper<S> {
                 Ok(0) => return true,
                 Ok(_) => tokio::time::sleep(BETWEEN_STEPS).await,
                 Err(error) => {
+                    self.metrics.errors.count(Part::Store);
                     warn!("cannot forget old events: {}", told(&error));
                     return true;
                 }

@@ -23,7 +23,7 @@ use crate::{
         schema::{self, SchemaReport, Sight},
     },
     mcp::{Desk, Standing, Swept, Trouble, doors},
-    metrics::Metrics,
+    metrics::{Metrics, label::LookupDoor},
     model::{page::Schema, sweep::SweepOrder, verdict::Verdict},
     notion::{Priority, client::Client},
     sources::{SourceSettings, Sources},
@@ -136,6 +136,7 @@ pub(super) struct Within {
     pub(super) lookup: Lookup<SqliteStore>,
     pub(super) configured: Vec<SourceSettings>,
     pub(super) sources: Sources<Client>,
+    pub(super) metrics: Metrics,
     /// Whether this process has the right to ask Notion by now.
     pub(super) may_ask: Arc<AtomicBool>,
 }
@@ -156,7 +157,7 @@ impl Desk for Within {
         questions: Vec<Question>,
         terms: Terms,
     ) -> Result<Vec<Result<Verdict, LookupError>>, Trouble> {
-        Ok(self.lookup.answer(questions, terms).await?)
+        Ok(self.lookup.answer_at((LookupDoor::Mcp, &self.metrics), questions, terms).await?)
     }
 
     async fn sweep(

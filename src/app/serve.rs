@@ -15,9 +15,13 @@ use tracing::debug;
 
 use crate::{
     app::{
-        AppError, Clients, cache, clients, housekeeping, lookup_over,
+        AppError, Clients, cache, clients,
+        gauges::{self, Running},
+        housekeeping, lookup_over,
         mcp::Within,
-        rights, shown, store,
+        rights, shown,
+        statsd::Teller,
+        store,
         sweeping::{Nightly, Sweeping},
         vault, worker_settings,
     },
@@ -37,7 +41,7 @@ use crate::{
         relevance::{Known, OurSources},
     },
     lifecycle::Lifecycle,
-    lookup::{Lookup, followers::Followers},
+    lookup::{Lookup, followers::Followers, scrape::Scrape},
     mcp::doors,
     metrics::Metrics,
     model::id::TableId,
@@ -93,6 +97,14 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
     let sources = Sources::new(sources);
     let ours = OurSources::filtered_by(sources.filter().clone());
     ours.set(known(&configured, &[]));
+    let running = Running {
+        sources: sources.clone(),
+        budgets: gauges::tokens(&service.sources).into_iter().zip(budgets.iter().cloned()).collect(),
+        health: lifecycle.health.clone(),
+        vault: vault.clone(),
+        database: config.db_path.clone(),
+    };
+    let scrape = Scrape::new(lookup.clone(), metrics.clone(), gauges::names(config), running.parts());
     let intake = Intake::new(inbox.clone(), vault, ours.clone(), clock.clone(), metrics.clone());
     let filter = sources.filter().clone();
     let cache = cache(config)?;
@@ -107,6 +119,7 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
         retention: config.retention.clone(),
         clock: clock.clone(),
         health: lifecycle.health.clone(),
+        metrics: metrics.clone(),
     };
     let health = WorkerHealth {
         worker: lifecycle.health.part("worker", WORKER_PATIENCE),
@@ -124,14 +137,19 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
             lookup: lookup.clone(),
             configured: configured.clone(),
             sources: nightly.sources.clone(),
+            metrics: metrics.clone(),
             may_ask: Arc::clone(&may_ask),
         },
         &lifecycle.soft,
         &lifecycle.hard,
     );
     let followers = Followers::new(lifecycle.soft.clone());
-    let inside = Private { lookup, health: lifecycle.health.clone(), bodies };
+    let inside = Private { lookup, health: lifecycle.health.clone(), bodies, scrape: scrape.clone() };
     let private_routes = private::router(inside, followers.clone(), service.admin_token, mcp);
+
+    if let Some(settings) = config.statsd.clone() {
+        lifecycle.spawn_last("statsd", Teller::new(settings, scrape).run(lifecycle.over.clone()));
+    }
 
     housekeeping::restore_budgets(&store, &keeper.budgets).await?;
     let reports = worker.reports();

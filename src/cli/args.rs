@@ -6,6 +6,7 @@ pub mod following;
 pub mod mending;
 pub mod receiving;
 pub mod serving;
+pub mod watching;
 
 use clap::{ArgAction, Parser, Subcommand, ValueHint};
 
@@ -17,6 +18,7 @@ use crate::{
             mending::{ExplainArgs, IssuesArgs},
             receiving::{EventsCommand, ReplayArgs},
             serving::{DemoArgs, HandshakeArgs, McpArgs, ReconcileArgs, ServeArgs},
+            watching::MetricsArgs,
         },
         exit::EXIT_STATUSES,
     },
@@ -66,6 +68,8 @@ pub enum Command {
     Issues(IssuesArgs),
     #[expect(missing_docs, reason = "as above")]
     Status(StatusArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Metrics(MetricsArgs),
     #[expect(missing_docs, reason = "as above")]
     Changes(ChangesArgs),
     #[expect(missing_docs, reason = "as above")]

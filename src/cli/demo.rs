@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    app::demo::{Demo, Summary},
+    app::demo::{Counts, Demo, Summary},
     cli::{
         ExitStatus,
         args::serving::DemoArgs,
@@ -146,13 +146,13 @@ impl View {
     }
 
     fn foot(&self, demo: &Demo, end: Instant) {
-        let counts = demo.serving().metrics.snapshot();
+        let counts = Counts::of(&demo.serving().metrics);
         self.bar.set_message(format!(
             "{} s left · {} events in, {} doubled · {} pages fetched · {} rows changed",
             end.saturating_duration_since(Instant::now()).as_secs(),
             counts.deliveries_accepted,
             counts.deliveries_duplicate,
-            counts.fetches_ok,
+            counts.pages_fetched,
             counts.snapshots_changed + counts.snapshots_removed,
         ));
         self.bar.tick();

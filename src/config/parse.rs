@@ -19,6 +19,9 @@ const VERSIONS: [&str; 2] = ["2025-09-03", "2026-03-11"];
 /// A source's name stands in metrics and logs.
 const SOURCE_NAME_CHARS_MAX: usize = 64;
 
+/// Names of series bear it.
+const PREFIX_CHARS_MAX: usize = 100;
+
 /// Takes any text but blanks.
 pub(crate) fn nonblank(text: &str) -> Result<String, Fault> {
     match text.trim() {
@@ -146,6 +149,34 @@ pub(crate) fn host(text: &str) -> Result<String, Fault> {
     }
 }
 
+/// Reads a host, by name or address, and a port.
+pub(crate) fn host_port(text: &str) -> Result<(String, u16), Fault> {
+    let fault = || Fault::new(format!("is {}", quote(text)), "write a host and a port, such as 127.0.0.1:8125");
+    let (host, port) = text.trim().rsplit_once(':').ok_or_else(fault)?;
+    let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(fault)?;
+    match Host::parse(host) {
+        Ok(Host::Ipv6(address)) => Ok((address.to_string(), port)),
+        Ok(host) => Ok((host.to_string(), port)),
+        Err(_) => Err(fault()),
+    }
+}
+
+/// Reads what stands before the names of series at StatsD.
+pub(crate) fn statsd_prefix(text: &str) -> Result<String, Fault> {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    let (starts, ends) = (text.starts_with('.'), text.ends_with('.'));
+    if plain && !starts && !ends && (1..=PREFIX_CHARS_MAX).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err(Fault::new(
+            format!("is {}", quote(text)),
+            format!(
+                "write up to {PREFIX_CHARS_MAX} letters, digits, `_`, `-`, and `.` in between, such as crm.suppressd"
+            ),
+        ))
+    }
+}
+
 /// Reads the name of a source.
 pub(crate) fn source_name(text: &str) -> Result<String, Fault> {
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
@@ -176,6 +207,20 @@ pub(crate) fn variable_name(text: &str) -> Result<String, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_has_a_port_and_a_prefix_is_plain() {
+        assert_eq!(host_port(" statsd.internal:8125 "), Ok(("statsd.internal".to_owned(), 8125)));
+        assert_eq!(host_port("[::1]:9"), Ok(("::1".to_owned(), 9)));
+        for text in ["", "8125", "localhost", "localhost:", "localhost:0", "localhost:70000", ":8125", "a b:1", "::1:9"]
+        {
+            assert!(host_port(text).is_err(), "{text}");
+        }
+        assert_eq!(statsd_prefix("crm.suppressd"), Ok("crm.suppressd".to_owned()));
+        for text in ["", ".a", "a.", "a b", "a:b", "a|c"] {
+            assert!(statsd_prefix(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_table_is_found_in_every_form_in_which_notion_names_it() {

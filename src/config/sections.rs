@@ -85,6 +85,26 @@ pub struct Retention {
     pub sweeps: Duration,
 }
 
+/// Where series are sent to, beside being shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statsd {
+    /// The host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What stands before the names.
+    pub prefix: String,
+}
+
+impl Statsd {
+    pub(crate) fn read<E: Fn(&str) -> Option<String>>(layers: &mut Layers<'_, E>) -> Result<Option<Self>, Noted> {
+        let address = layers.optional_text(&settings::STATSD, parse::host_port);
+        let prefix = layers.text(&settings::STATSD_PREFIX, parse::statsd_prefix);
+        let (address, prefix) = (address?, prefix?);
+        Ok(address.map(|(host, port)| Self { host, port, prefix }))
+    }
+}
+
 impl Log {
     pub(crate) fn read<E: Fn(&str) -> Option<String>>(layers: &mut Layers<'_, E>) -> Result<Self, Noted> {
         let filter = layers.text(&settings::LOG_LEVEL, parse::log_filter);

@@ -214,8 +214,21 @@ pub(crate) const SWEEPS_DAYS: Setting = number(
 )
 .default("365");
 
+pub(crate) const STATSD: Setting = text(
+    "metrics.statsd",
+    &["SUPPRESSD_STATSD"],
+    None,
+    "Where `serve` sends its series over UDP, as `host:port`, for those who collect by StatsD.",
+);
+pub(crate) const STATSD_PREFIX: Setting = text(
+    "metrics.statsd_prefix",
+    &["SUPPRESSD_STATSD_PREFIX"],
+    Some("suppressd"),
+    "What stands before the names there, with a dot.",
+);
+
 /// Every setting that the file may have, section by section.
-pub(crate) const ALL: [Setting; 31] = [
+pub(crate) const ALL: [Setting; 33] = [
     DB_PATH,
     TTL_DAYS,
     MAX_AGE_HOURS,
@@ -247,6 +260,8 @@ pub(crate) const ALL: [Setting; 31] = [
     IDS_DAYS,
     CHANGES_DAYS,
     SWEEPS_DAYS,
+    STATSD,
+    STATSD_PREFIX,
 ];
 
 impl Kind {

@@ -18,8 +18,9 @@ use crate::{
         state::Private,
     },
     lookup::{LookupError, Question, Terms, terms},
+    metrics::label::{LookupDoor, Said},
     model::verdict::{Company, Verdict},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// As many companies may be asked about at once.
@@ -97,8 +98,16 @@ async fn suppression<S: Store>(
 }
 
 async fn only_answer<S: Store>(private: &Private<S>, question: Question, terms: Terms) -> Result<Verdict, Problem> {
-    let answer = private.lookup.answer(vec![question], terms).await?.pop();
+    let answer = answers(private, vec![question], terms).await?.pop();
     Ok(answer.unwrap_or_else(|| Err(LookupError::Unanswerable("nothing was asked".to_owned())))?)
+}
+
+async fn answers<S: Store>(
+    private: &Private<S>,
+    questions: Vec<Question>,
+    terms: Terms,
+) -> Result<Vec<Result<Verdict, LookupError>>, StoreError> {
+    private.lookup.answer_at((LookupDoor::Http, private.scrape.metrics()), questions, terms).await
 }
 
 /// One company, or a list of up to 1,000. A text stands for what it names: a key, a host or a web address.
@@ -202,7 +211,9 @@ async fn check<S: Store>(
             let mut questions = Vec::with_capacity(members.len());
             let unread: Vec<Option<String>> =
                 members.into_iter().map(|member| member.map(|member| questions.push(member.into())).err()).collect();
-            let mut answers = private.lookup.answer(questions, terms).await?.into_iter();
+            let unread_count = unread.iter().flatten().count() as u64;
+            private.scrape.metrics().lookups.add(LookupDoor::Http, Said::Error, unread_count);
+            let mut answers = answers(&private, questions, terms).await?.into_iter();
             let mut answer = |unread: Option<String>| {
                 let answer = match unread {
                     Some(why) => Err(why),

@@ -24,7 +24,7 @@ use crate::{
         admission::admit,
         body::read_first,
         changes::{self, Feed, KEEP_ALIVE},
-        check, describe, events, explain, issues, openapi,
+        check, describe, events, explain, issues, metrics, openapi,
         panics::answer_panics,
         request::{end_in_time, identify},
         status, sweeps,
@@ -67,6 +67,7 @@ pub fn routes<S: Store>(
         .merge(events::routes())
         .merge(sweeps::routes())
         .merge(status::routes())
+        .merge(metrics::routes())
         .merge(openapi::routes())
         .merge(changes::routes(feed))
         .with_state(private)
@@ -104,7 +105,7 @@ mod tests {
         },
         intake::testing::Memory,
         lifecycle::{Lifecycle, health::Health},
-        lookup::{Lookup, LookupSettings},
+        lookup::{Lookup, LookupSettings, scrape::Scrape},
         metrics::Metrics,
         model::entry::Door,
         store::{Disposition, NewEvent, sqlite::SqliteStore},
@@ -126,7 +127,9 @@ mod tests {
         let (base, lifecycle) = (format!("http://{}", listener.address()), Lifecycle::default());
         let (health, bodies) = (lifecycle.health.clone(), Bodies::new(BodyLimits::default()));
         let followers = Followers::new(lifecycle.soft.clone());
-        let private = Private { lookup: lookup(store), health: health.clone(), bodies };
+        let lookup = lookup(store);
+        let scrape = Scrape::alone(lookup.clone());
+        let private = Private { lookup, health: health.clone(), bodies, scrape };
         let router = router(private, followers, token.map(SecretString::from), Router::new());
         lifecycle.spawn("listener", listener.serve(router, Limits::PRIVATE, Metrics::default(), lifecycle.clone()));
         Served { base, health, client: reqwest::Client::builder().no_proxy().build().unwrap() }

@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
+use tokio::time::Instant;
 
 use crate::{
     http::{
@@ -15,7 +16,7 @@ use crate::{
         problem::RETRY_AFTER,
     },
     intake::{Intake, Receipt},
-    metrics::Metrics,
+    metrics::{Metrics, label::Refused},
     model::entry::Door,
     store::Store,
 };
@@ -39,6 +40,7 @@ struct Public<S> {
 }
 
 async fn receive<S: Store>(State(public): State<Public<S>>, headers: HeaderMap, body: Body) -> Response {
+    let began = Instant::now();
     let held = match public.bodies.read(body).await {
         Ok(held) => held,
         Err(refusal) => {
@@ -48,7 +50,11 @@ async fn receive<S: Store>(State(public): State<Public<S>>, headers: HeaderMap, 
     };
     // A header that is not text is a wrong signature, not a missing one.
     let signature = headers.get(SIGNATURE).map(|value| value.to_str().unwrap_or_default());
-    word(match public.intake.receive(&held.bytes, signature, Door::Webhook).await {
+    let receipt = public.intake.receive(&held.bytes, signature, Door::Webhook).await;
+    if receipt.acknowledges_an_event() {
+        public.metrics.event_acknowledged.observe(began.elapsed());
+    }
+    word(match receipt {
         Receipt::Refused => StatusCode::UNAUTHORIZED,
         Receipt::NotDurable => StatusCode::SERVICE_UNAVAILABLE,
         Receipt::Accepted
@@ -64,9 +70,9 @@ async fn receive<S: Store>(State(public): State<Public<S>>, headers: HeaderMap, 
 impl<S> Public<S> {
     fn count(&self, refusal: Refusal) {
         match refusal {
-            Refusal::TooLarge => self.metrics.deliveries_too_large.count(),
-            Refusal::TooSlow | Refusal::BrokenOff => self.metrics.deliveries_broken_off.count(),
-            Refusal::NoMemory => self.metrics.deliveries_not_durable.count(),
+            Refusal::TooLarge => self.metrics.deliveries_refused.count(Refused::TooLarge),
+            Refusal::TooSlow | Refusal::BrokenOff => self.metrics.deliveries_refused.count(Refused::BrokenOff),
+            Refusal::NoMemory => self.metrics.deliveries_refused.count(Refused::NotDurable),
         }
     }
 }
@@ -156,6 +162,7 @@ mod tests {
         check(served.signed("{"), StatusCode::OK).await;
         check(served.delivery(handshake("secret_new")), StatusCode::OK).await;
         assert_eq!(served.store.events.lock().unwrap().len(), 3);
+        assert_eq!(served.metrics.event_acknowledged.observed(), 4);
     }
 
     #[tokio::test]
@@ -167,7 +174,7 @@ mod tests {
         check(served.delivery(body).header(SIGNATURE, &b"sha256=\xff"[..]), StatusCode::UNAUTHORIZED).await;
         check(served.delivery(""), StatusCode::UNAUTHORIZED).await;
         assert_eq!(served.store.events.lock().unwrap().len(), 0);
-        assert_eq!(served.metrics.deliveries_refused.get(), 4);
+        assert_eq!(served.metrics.deliveries_refused.get(Refused::Signature), 4);
     }
 
     #[tokio::test]
@@ -183,7 +190,7 @@ mod tests {
         let largest = " ".repeat(1024 * 1024);
         check(served.signed(&largest), StatusCode::OK).await;
         check(served.signed(&format!("{largest} ")), StatusCode::PAYLOAD_TOO_LARGE).await;
-        assert_eq!(served.metrics.deliveries_too_large.get(), 1);
+        assert_eq!(served.metrics.deliveries_refused.get(Refused::TooLarge), 1);
     }
 
     #[tokio::test]
@@ -196,7 +203,7 @@ mod tests {
         let mut answer = vec![0; 12];
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(answer, b"HTTP/1.1 408");
-        assert_eq!(served.metrics.deliveries_broken_off.get(), 1);
+        assert_eq!(served.metrics.deliveries_refused.get(Refused::BrokenOff), 1);
     }
 
     #[tokio::test]

@@ -1,6 +1,10 @@
 //! What the handlers of the private door work with.
 
-use crate::{http::body::Bodies, lifecycle::health::Health, lookup::Lookup};
+use crate::{
+    http::body::Bodies,
+    lifecycle::health::Health,
+    lookup::{Lookup, scrape::Scrape},
+};
 
 /// What the handlers of the private door work with.
 #[derive(Debug, Clone)]
@@ -11,4 +15,6 @@ pub struct Private<S> {
     pub health: Health,
     /// Reads what is sent.
     pub bodies: Bodies,
+    /// Reads every series.
+    pub scrape: Scrape<S>,
 }

@@ -79,6 +79,14 @@ impl TokenVault {
         }
     }
 
+    /// Returns whether a token is known that signs deliveries; reads the file where it is kept. Blocks on the disk.
+    pub fn knows_a_token(&self) -> bool {
+        match &self.0 {
+            Source::Configured(tokens) => !tokens.is_empty(),
+            Source::Kept(keeping) => matches!(keeping.file.read(), Ok(Some(_))),
+        }
+    }
+
     /// Takes the token of a handshake if none is known: it is on the disk when this returns.
     pub async fn offer(&self, token: VerificationToken) -> Result<Handshake, TokenFileError> {
         match &self.0 {

@@ -5,6 +5,7 @@ use tracing::{debug, error, warn};
 
 use crate::{
     intake::{Intake, Receipt, handshake::Handshake},
+    metrics::label::{Answer, EventType, Part, Refused, Shaken},
     model::{entry::Door, event::Event},
     notion::{
         payload::{self, Delivery},
@@ -27,16 +28,20 @@ impl<S: Store> Intake<S> {
         let receipt = self.admit(body, signature, door).await;
         let metrics = &self.metrics;
         match receipt {
-            Receipt::Accepted => metrics.deliveries_accepted.count(),
-            Receipt::Duplicate => metrics.deliveries_duplicate.count(),
-            Receipt::Reopened => metrics.deliveries_reopened.count(),
-            Receipt::Ignored => metrics.deliveries_ignored.count(),
-            Receipt::Skipped => metrics.deliveries_skipped.count(),
-            Receipt::Unreadable => metrics.deliveries_unreadable.count(),
-            Receipt::Handshake(Handshake::Shown) => metrics.handshakes_taken.count(),
-            Receipt::Handshake(Handshake::Ignored) => metrics.handshakes_ignored.count(),
-            Receipt::Refused => metrics.deliveries_refused.count(),
-            Receipt::NotDurable => metrics.deliveries_not_durable.count(),
+            // Counted where their kind is known.
+            Receipt::Accepted
+            | Receipt::Duplicate
+            | Receipt::Reopened
+            | Receipt::Ignored
+            | Receipt::Skipped
+            | Receipt::Unreadable => (),
+            Receipt::Handshake(Handshake::Shown) => metrics.handshakes.count(Shaken::Taken),
+            Receipt::Handshake(Handshake::Ignored) => metrics.handshakes.count(Shaken::Ignored),
+            Receipt::Refused => metrics.deliveries_refused.count(Refused::Signature),
+            Receipt::NotDurable => {
+                metrics.deliveries_refused.count(Refused::NotDurable);
+                metrics.errors.count(Part::Intake);
+            }
         }
         receipt
     }
@@ -46,12 +51,12 @@ impl<S: Store> Intake<S> {
         if !signature::verify(body, signature, &tokens) {
             return self.stranger(body, signature, door).await;
         }
-        let event = match payload::read(body) {
-            Delivery::Event(event) => self.of_event(event, body, door),
-            Delivery::Unreadable { id, why } => self.of_unreadable(id, &why, body, door),
+        let (kind, event) = match payload::read(body) {
+            Delivery::Event(event) => (EventType::from(&event.kind), self.of_event(event, body, door)),
+            Delivery::Unreadable { id, why } => (EventType::OTHER, self.of_unreadable(id, &why, body, door)),
             Delivery::Handshake(_) => return self.ignore_handshake(),
         };
-        self.keep(event).await
+        self.keep(event, kind).await
     }
 
     /// Looks at what is not signed with a known token: only a handshake is taken from a stranger.
@@ -136,19 +141,30 @@ impl<S: Store> Intake<S> {
         }
     }
 
-    async fn keep(&self, event: NewEvent) -> Receipt {
+    async fn keep(&self, event: NewEvent, counted_as: EventType) -> Receipt {
         let (id, kind, disposition) = (event.event_id.clone(), event.kind.clone(), event.disposition);
+        let lag = (event.door == Door::Webhook).then(|| event.received_at - event.occurred_at);
         match self.inbox.accept(event).await {
             Ok(appended) => {
                 debug!(event.id = %id, event.kind = %kind, ?appended, "received {kind} {id}");
-                match appended {
-                    Appended::Waiting(_) => Receipt::Accepted,
-                    Appended::Kept(_) if disposition == Disposition::Unreadable => Receipt::Unreadable,
-                    Appended::Kept(_) => Receipt::Ignored,
-                    Appended::Skipped(_) => Receipt::Skipped,
-                    Appended::Duplicate => Receipt::Duplicate,
-                    Appended::Reopened(_) => Receipt::Reopened,
+                let (receipt, answer) = match appended {
+                    Appended::Waiting(_) => (Receipt::Accepted, Answer::Accepted),
+                    Appended::Kept(_) if disposition == Disposition::Unreadable => {
+                        (Receipt::Unreadable, Answer::Unreadable)
+                    }
+                    Appended::Kept(_) => (Receipt::Ignored, Answer::Ignored),
+                    Appended::Skipped(_) => (Receipt::Skipped, Answer::Skipped),
+                    Appended::Duplicate => (Receipt::Duplicate, Answer::Duplicate),
+                    Appended::Reopened(_) => (Receipt::Reopened, Answer::Reopened),
+                };
+                self.metrics.events_received.count(counted_as, answer);
+                // Who was here before arrived then, and of what cannot be read nobody knows when it happened.
+                if let Some(lag) = lag
+                    && !matches!(answer, Answer::Duplicate | Answer::Reopened | Answer::Unreadable)
+                {
+                    self.metrics.event_delivery_lag.observe(lag.to_std().unwrap_or_default());
                 }
+                receipt
             }
             Err(error) => {
                 self.not_durable(&error);
@@ -176,6 +192,7 @@ mod tests {
             token_file::TokenFile,
         },
         metrics::Metrics,
+        model::event::EventKind,
     };
 
     struct World {
@@ -313,16 +330,12 @@ mod tests {
             intake.receive(body.as_bytes(), Some(&signed(&body)), Door::Webhook).await;
         }
         intake.receive(b"{}", None, Door::Webhook).await;
-        let counts = metrics.snapshot();
-        assert_eq!(
-            [
-                counts.deliveries_accepted,
-                counts.deliveries_duplicate,
-                counts.deliveries_ignored,
-                counts.deliveries_unreadable,
-                counts.deliveries_refused,
-            ],
-            [1; 5]
-        );
+        let received = &metrics.events_received;
+        let created = EventType::from(&EventKind::PageCreated);
+        assert_eq!([Answer::Accepted, Answer::Duplicate].map(|answer| received.get(created, answer)), [1; 2]);
+        assert_eq!(received.get(EventType::from(&EventKind::ViewCreated), Answer::Ignored), 1);
+        assert_eq!(received.get(EventType::OTHER, Answer::Unreadable), 1);
+        assert_eq!(metrics.deliveries_refused.get(Refused::Signature), 1);
+        assert_eq!(metrics.event_delivery_lag.observed(), 2);
     }
 }

@@ -131,7 +131,7 @@ impl Place<'_> {
         let turn = ledger.try_take(self.ticket, now);
         if turn != Turn::Granted && self.waits_since.is_none() {
             self.waits_since = Some(now);
-            self.shared.metrics.budget_waits.count();
+            self.shared.metrics.notion_budget_waits.count();
         }
         turn
     }
@@ -142,8 +142,8 @@ impl Drop for Place<'_> {
         self.shared.lock().leave(self.ticket);
         self.shared.moved_up.notify_waiters();
         if let Some(since) = self.waits_since {
-            let waited = (self.shared.clock.now() - since).num_milliseconds();
-            self.shared.metrics.budget_wait_milliseconds.add(u64::try_from(waited).unwrap_or(0));
+            let waited = (self.shared.clock.now() - since).to_std().unwrap_or_default();
+            self.shared.metrics.notion_budget_wait.add(waited);
         }
     }
 }
@@ -179,12 +179,11 @@ mod tests {
             budget.acquire(Priority::Sweep).await;
         }
         assert_eq!(clock.now(), start);
-        assert_eq!(metrics.budget_waits.get(), 0);
+        assert_eq!(metrics.notion_budget_waits.get(), 0);
         budget.acquire(Priority::Webhook).await;
         assert!(clock.now() - start >= TimeDelta::seconds(60), "{}", clock.now());
-        assert_eq!(metrics.budget_waits.get(), 1);
-        let waited = (clock.now() - start).num_milliseconds();
-        assert_eq!(metrics.budget_wait_milliseconds.get(), u64::try_from(waited).unwrap());
+        assert_eq!(metrics.notion_budget_waits.get(), 1);
+        assert_eq!(metrics.notion_budget_wait.get(), (clock.now() - start).to_std().unwrap());
     }
 
     #[tokio::test(start_paused = true)]

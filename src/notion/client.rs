@@ -2,6 +2,7 @@
 //!
 //! Nothing is asked twice in here. Who asked knows how urgent it is and decides when to ask again.
 
+mod counted;
 mod query;
 
 use std::{str::FromStr, time::Duration};
@@ -13,12 +14,15 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use crate::{
     clock::Clock,
-    metrics::Metrics,
+    metrics::{
+        Metrics,
+        label::{Endpoint, FetchedBy},
+    },
     model::{
         id::{DataSourceId, DatabaseId, PageId, TableId},
         page::{Schema, Snapshot, View},
@@ -120,6 +124,7 @@ pub struct Client<T = Http> {
 
 /// What one question sends.
 struct Question {
+    endpoint: Endpoint,
     method: Method,
     url: Url,
     body: Option<serde_json::Value>,
@@ -155,12 +160,12 @@ impl<T: Transport> Client<T> {
         Ok(Self { transport, base_url, headers, timeout, token, budget, clock, metrics })
     }
 
-    fn question(&self, method: Method, path: &[&str]) -> Question {
+    fn question(&self, endpoint: Endpoint, method: Method, path: &[&str]) -> Question {
         let mut url = self.base_url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("v1").extend(path);
         }
-        Question { method, url, body: None }
+        Question { endpoint, method, url, body: None }
     }
 
     /// Sends one request once the budget allows it, and reads its answer. `read` gets the body and the instant before
@@ -177,7 +182,7 @@ impl<T: Transport> Client<T> {
         if let Err(NotionError::RateLimited { retry_after }) = &outcome {
             self.budget.pause(*retry_after);
         }
-        self.count(priority, outcome.as_ref().err());
+        self.count_outcome(priority, outcome.as_ref().err());
         outcome
     }
 
@@ -195,9 +200,12 @@ impl<T: Transport> Client<T> {
     }
 
     async fn answer(&self, question: Question) -> Result<Vec<u8>, NotionError> {
-        let Question { method, url, body } = question;
+        let Question { endpoint, method, url, body } = question;
         let request = Request { method, url, headers: &self.headers, body, timeout: self.timeout };
-        let answer = self.transport.send(request).await.map_err(unanswered)?;
+        let began = Instant::now();
+        let answer = self.transport.send(request).await;
+        self.count_request(endpoint, answer.as_ref().ok().map(|answer| answer.status), began.elapsed());
+        let answer = answer.map_err(unanswered)?;
         if !(200..300).contains(&answer.status) {
             let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             // A refusal whose body breaks off is a refusal still.
@@ -211,14 +219,14 @@ impl<T: Transport> Client<T> {
         let sources = match table {
             TableId::DataSource(id) => vec![id],
             TableId::Database(id) => {
-                let question = self.question(Method::GET, &["databases", &id.to_string()]);
+                let question = self.question(Endpoint::Database, Method::GET, &["databases", &id.to_string()]);
                 self.ask(question, priority, |body, _| schema::data_sources(&json(body)?).map_err(unreadable_schema))
                     .await?
             }
         };
         let mut schemas = Vec::with_capacity(sources.len());
         for id in sources {
-            let question = self.question(Method::GET, &["data_sources", &id.to_string()]);
+            let question = self.question(Endpoint::DataSource, Method::GET, &["data_sources", &id.to_string()]);
             let schema = self.ask(question, priority, |body, _| match schema::schema(&json(body)?) {
                 Ok(schema) if schema.data_source == id => Ok(schema),
                 Ok(other) => Err(NotionError::Unreadable(format!("data source {} for {id}", other.data_source))),
@@ -228,29 +236,11 @@ impl<T: Transport> Client<T> {
         }
         Ok(schemas)
     }
-
-    fn count(&self, priority: Priority, error: Option<&NotionError>) {
-        if priority == Priority::Sweep {
-            self.metrics.sweep_questions.count();
-            self.metrics.sweep_questions_failed.add(u64::from(error.is_some_and(is_failure)));
-        }
-        let counter = match error {
-            None => &self.metrics.fetches_ok,
-            Some(NotionError::NotFound) => &self.metrics.fetches_not_found,
-            Some(NotionError::RateLimited { .. }) => &self.metrics.fetches_rate_limited,
-            Some(NotionError::Refused { .. }) => &self.metrics.fetches_refused,
-            Some(NotionError::Rejected { .. } | NotionError::CursorRefused | NotionError::Unreadable(_)) => {
-                &self.metrics.fetches_rejected
-            }
-            Some(NotionError::Unavailable(_)) => &self.metrics.fetches_unavailable,
-        };
-        counter.count();
-    }
 }
 
 impl<T: Transport> Notion for Client<T> {
     async fn page(&self, id: PageId, priority: Priority) -> Result<Snapshot, NotionError> {
-        let question = self.question(Method::GET, &["pages", &id.to_string()]);
+        let question = self.question(Endpoint::Page, Method::GET, &["pages", &id.to_string()]);
         let read = |body: &[u8], observed_at| match page_json::page(&json(body)?) {
             Ok(page) if page.id == id => Ok(Snapshot { page, observed_at, view: View::Page }),
             Ok(other) => Err(NotionError::Unreadable(format!("page {} for {id}", other.id))),
@@ -262,7 +252,9 @@ impl<T: Transport> Notion for Client<T> {
             }),
             Err(error) => Err(NotionError::Unreadable(error.to_string())),
         };
-        self.ask(question, priority, read).await
+        let snapshot = self.ask(question, priority, read).await?;
+        self.count_pages(FetchedBy::Page, priority, 1);
+        Ok(snapshot)
     }
 
     /// A database and its data source have different ids, and people mix them up (UP25): what is not found as one is
@@ -284,15 +276,13 @@ impl<T: Transport> Notion for Client<T> {
     }
 
     async fn query(&self, query: &Query, priority: Priority) -> Result<QueryPage, NotionError> {
-        let question = self.question(Method::POST, &["data_sources", &query.data_source.to_string(), "query"]);
+        let path = ["data_sources", &query.data_source.to_string(), "query"];
+        let question = self.question(Endpoint::Query, Method::POST, &path);
         let read = |body: &[u8], observed_at| query::results(&json::<Json<'_>>(body)?, observed_at);
-        self.ask(Question { body: Some(query::body(query)), ..question }, priority, read).await
+        let results = self.ask(Question { body: Some(query::body(query)), ..question }, priority, read).await?;
+        self.count_pages(FetchedBy::Query, priority, results.snapshots.len());
+        Ok(results)
     }
-}
-
-/// Returns whether an error is a fault, and not the answer that there is no such object.
-const fn is_failure(error: &NotionError) -> bool {
-    !matches!(error, NotionError::NotFound)
 }
 
 fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, NotionError> {
@@ -326,7 +316,7 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use crate::{
-        metrics::Counts,
+        metrics::label::Part,
         notion::{Window, transport::BODY_BYTES_MAX},
     };
 
@@ -425,8 +415,10 @@ mod tests {
             self.client.page(PAGE.parse().unwrap(), Priority::Webhook).await
         }
 
-        fn counts(&self) -> Counts {
-            self.client.metrics.snapshot()
+        /// How many requests were answered with this status, and how many errors that made.
+        fn counted(&self, status: Option<u16>) -> (u64, u64) {
+            let metrics = &self.client.metrics;
+            (metrics.notion_requests.all(status), metrics.errors.get(Part::Notion))
         }
     }
 
@@ -460,7 +452,9 @@ mod tests {
         ] {
             assert!(head.lines().any(|other| other == line), "{line} is not in {head}");
         }
-        assert_eq!(world.counts().fetches_ok, 1);
+        assert_eq!(world.counted(Some(200)), (1, 0));
+        assert_eq!(world.client.metrics.notion_pages_fetched.get(FetchedBy::Page), 1);
+        assert_eq!(world.client.metrics.notion_request.observed(Endpoint::Page), 1);
     }
 
     #[tokio::test]
@@ -475,7 +469,7 @@ mod tests {
             let wait = Duration::from_secs(seconds);
             assert!(matches!(error, NotionError::RateLimited { retry_after } if retry_after == wait), "{error:?}");
             assert!(world.client.budget.state().paused_until.unwrap() >= before + wait);
-            assert_eq!(world.counts().fetches_rate_limited, 1);
+            assert_eq!(world.counted(head.get(..3).and_then(|status| status.parse().ok())), (1, 0));
         }
     }
 
@@ -495,7 +489,7 @@ mod tests {
             let error = world.page().await.unwrap_err();
             assert!(matches!(error, NotionError::Unavailable(_)), "{error:?}");
             assert!(!format!("{error:?} {:?}", world.client).contains(TOKEN));
-            assert_eq!(world.counts().fetches_unavailable, 1);
+            assert_eq!(world.client.metrics.errors.get(Part::Notion), 1);
         }
     }
 
@@ -505,7 +499,8 @@ mod tests {
             let world = world(vec![answer("200 OK", body)]).await;
             let error = world.page().await.unwrap_err();
             assert!(matches!(error, NotionError::Unreadable(_)), "{error:?}");
-            assert_eq!(world.counts().fetches_rejected, 1);
+            assert_eq!(world.counted(Some(200)), (1, 1));
+            assert_eq!(world.client.metrics.notion_pages_fetched.get(FetchedBy::Page), 0);
         }
     }
 
@@ -522,7 +517,7 @@ mod tests {
         let world = world(vec![Answer::Send(cut.to_owned())]).await;
         let error = world.page().await.unwrap_err();
         assert!(matches!(error, NotionError::Refused { .. }), "{error:?}");
-        assert_eq!(world.counts().fetches_refused, 1);
+        assert_eq!(world.counted(Some(401)), (1, 1));
     }
 
     #[tokio::test]
@@ -578,7 +573,7 @@ mod tests {
         let error =
             world.client.schemas(TableId::Database(DATABASE.parse().unwrap()), Priority::Sweep).await.unwrap_err();
         assert!(matches!(error, NotionError::NotFound), "{error:?}");
-        assert_eq!(world.counts().fetches_not_found, 2);
+        assert_eq!(world.counted(Some(404)), (2, 0));
     }
 
     #[tokio::test]

@@ -46,6 +46,11 @@ impl Gate {
         state.refusal.clone().or_else(|| state.unreadable.clone())
     }
 
+    /// Returns whether Notion refuses the token.
+    pub(super) fn is_refused(&self) -> bool {
+        self.state().refusal.is_some()
+    }
+
     /// Remembers whether the schema could be read, as far as that is for a person to mend.
     pub(super) fn note(&self, failed: Option<&AskError>) {
         let problem = match failed {

@@ -24,8 +24,9 @@ pub trait EventRows {
     /// Returns when the last event in the inbox that is parked was received.
     fn newest_parked(&mut self) -> Result<Option<DateTime<Utc>>, StoreError>;
 
-    /// Settles the events of `subject` up to `through`: their work is done.
-    fn settle(&mut self, subject: Subject, through: Seq) -> Result<u64, StoreError>;
+    /// Settles the events of `subject` up to `through`: their work is done. Returns when each of them was received, but
+    /// for samples, which wait for longer on purpose.
+    fn settle(&mut self, subject: Subject, through: Seq) -> Result<Vec<DateTime<Utc>>, StoreError>;
 
     /// Puts the events of `subject` up to `through` off until `due`, noting why.
     fn put_off(&mut self, subject: Subject, through: Seq, delay: &Delay) -> Result<u64, StoreError>;

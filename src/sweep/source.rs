@@ -247,6 +247,9 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         let Some(wait) = patience.failed(&error, self.sweeper.clock.now(), fastrand::f64()) else {
             return Err(error.into());
         };
+        if matches!(error, AskError::Notion(_)) {
+            self.sweeper.metrics.notion_retries.count();
+        }
         let why = told(&error);
         warn!("the sweep asks again in {:.1} s: {why}", wait.as_secs_f64());
         self.tally.troubled(Some(why));

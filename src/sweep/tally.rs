@@ -8,7 +8,7 @@ use tracing::debug;
 
 use crate::{
     cache::Applied,
-    metrics::Metrics,
+    metrics::{Metrics, label::Part},
     model::{
         key::Strength,
         sweep::{DriftCounts, SourceReport, SweepCounts, SweepProgress, SweepReport, SweepState},
@@ -125,6 +125,7 @@ impl Tally {
     /// Notes what went wrong for good.
     pub(super) fn error(&self, what: String) {
         debug!("sweep: {what}");
+        self.metrics.errors.count(Part::Sweep);
         let mut counts = self.lock();
         counts.errors_count += 1;
         if counts.errors.len() < ERRORS_KEPT {

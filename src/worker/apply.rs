@@ -35,6 +35,8 @@ pub struct Looked {
     pub event: Option<StoredEvent>,
     /// What it says of the relevance filter, if a sample asked for it.
     pub tested: Option<Tested>,
+    /// When each event was received whose work is done by it, samples aside.
+    pub settled: Vec<DateTime<Utc>>,
 }
 
 impl<S: Store, N: Notion> Worker<S, N> {
@@ -62,14 +64,15 @@ impl<S: Store, N: Notion> Worker<S, N> {
         let TakenIn { outcome, event, known, tested } = self.take_in(rows, seen, look, now)?;
         let again_at =
             event.as_ref().and_then(|event| seen.again_at(event, known.as_ref(), now, self.settings.settle_after));
+        let mut settled = Vec::new();
         match again_at {
             Some(due_at) => {
                 let delay = Delay { due_at, attempts: 0, reason: UNSETTLED.to_owned() };
                 rows.put_off(look.subject, look.through, &delay)?;
             }
-            None => drop(rows.settle(look.subject, look.through)?),
+            None => settled = rows.settle(look.subject, look.through)?,
         }
-        Ok(Looked { outcome, again_at, event, tested })
+        Ok(Looked { outcome, again_at, event, tested, settled })
     }
 
     /// Applies what was seen; what becomes of the events is left to the caller.

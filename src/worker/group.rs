@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::{
     cache::{Applied, Outcome},
     causes::told,
+    metrics::label::GroupPage,
     model::{
         entry::{Cause, Door},
         event::{EventKind, EventParent, Subject},
@@ -89,8 +90,8 @@ impl<S: Store, N: Notion> Worker<S, N> {
         let count = |wanted: &dyn Fn(&Ended) -> bool| round.ended.iter().filter(|(_, ended)| wanted(ended)).count();
         let settled = count(&|ended| matches!(ended, Ended::Done));
         let singly = count(&|ended| matches!(ended, Ended::Singly));
-        self.metrics.group_pages_settled.add(settled as u64);
-        self.metrics.group_pages_left.add(singly as u64);
+        self.metrics.group_pages.add(GroupPage::Settled, settled as u64);
+        self.metrics.group_pages.add(GroupPage::Left, singly as u64);
         info!(
             duration_ms = began.elapsed().as_millis(),
             "asked {} about {} pages at once: {settled} are settled, {singly} are to be fetched",
@@ -154,6 +155,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
         let applied: Vec<AppliedRow> = applied.await?;
         for row in applied {
             self.note(Subject::Page(row.page), &row.outcome, took);
+            self.note_settled(&row.settled);
             let again_at = match row.fate {
                 Fate::Again(at) => Some(at),
                 Fate::Settled | Fate::Missed | Fate::Singly => None,
@@ -161,7 +163,13 @@ impl<S: Store, N: Notion> Worker<S, N> {
             match row.look {
                 Some(look) => {
                     round.shown(row.page, look, row.fate);
-                    let looked = Ok(Looked { outcome: row.outcome, again_at, event: row.event, tested: None });
+                    let looked = Ok(Looked {
+                        outcome: row.outcome,
+                        again_at,
+                        event: row.event,
+                        tested: None,
+                        settled: row.settled,
+                    });
                     // Nobody may be watching.
                     drop(self.reports.send(Report { subject: look.subject, looked, took }));
                 }
@@ -191,7 +199,8 @@ impl<S: Store, N: Notion> Worker<S, N> {
             if matches!(outcome.applied, Applied::Inserted | Applied::Updated) {
                 take_up_rivals(rows, page)?;
             }
-            return Ok(Some(AppliedRow { page, look: None, outcome, event: None, fate: Fate::Settled }));
+            let fate = Fate::Settled;
+            return Ok(Some(AppliedRow { page, look: None, outcome, event: None, fate, settled: Vec::new() }));
         };
         let seen = Seen::Shown(Box::new(sighting));
         let TakenIn { outcome, event, known, tested: _ } = self.take_in(rows, &seen, look, asked.now)?;
@@ -201,15 +210,16 @@ impl<S: Store, N: Notion> Worker<S, N> {
             // Another process has settled it.
             None => Fate::Settled,
         };
+        let mut settled = Vec::new();
         match fate {
-            Fate::Settled => drop(rows.settle(look.subject, look.through)?),
+            Fate::Settled => settled = rows.settle(look.subject, look.through)?,
             Fate::Again(due_at) => {
                 let delay = Delay { due_at, attempts: look.attempts, reason: TRAILING.to_owned() };
                 rows.put_off(look.subject, look.through, &delay)?;
             }
             Fate::Missed | Fate::Singly => (),
         }
-        Ok(Some(AppliedRow { page, look: Some(look), outcome, event, fate }))
+        Ok(Some(AppliedRow { page, look: Some(look), outcome, event, fate, settled }))
     }
 
     /// Says what becomes of the pages that the query did not show as their events told.
@@ -248,6 +258,9 @@ impl<S: Store, N: Notion> Worker<S, N> {
         warn!("cannot look at {} pages at once: {}", left.len(), told(error));
         let failed_before = left.iter().map(|left| u32::from(left.look.queries)).max().unwrap_or_default();
         let verdict = retry::verdict(error, failed_before, self.clock.now(), fastrand::f64());
+        if let (AskError::Notion(_), Verdict::RetryAt { .. }) = (error, &verdict) {
+            self.metrics.notion_retries.count();
+        }
         move |look| match verdict {
             // A wait that everybody shares.
             Verdict::RetryAt { due_at, attempts } if attempts == failed_before => {
@@ -273,6 +286,8 @@ struct AppliedRow {
     outcome: Outcome,
     event: Option<StoredEvent>,
     fate: Fate,
+    /// When each event was received whose work is done by it.
+    settled: Vec<DateTime<Utc>>,
 }
 
 /// A query under way.

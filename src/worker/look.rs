@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{debug, error, info, warn};
 
 use crate::{
     cache::{Applied, Outcome},
     causes::told,
+    metrics::label::{Part, Snapshot},
     model::event::Subject,
     notion::Notion,
     sources::error::AskError,
@@ -36,6 +37,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
         let ended = match &looked {
             Ok(looked) => {
                 self.note(look.subject, &looked.outcome, took);
+                self.note_settled(&looked.settled);
                 if let Some(tested) = &looked.tested {
                     self.note_test(tested);
                 }
@@ -61,8 +63,8 @@ impl<S: Store, N: Notion> Worker<S, N> {
     async fn look_at_sources(&self, look: Look) -> Result<Looked, AskError> {
         self.sources.resolve(self.store(), self.clock.now()).await?;
         self.learn().await?;
-        self.store().write(move |rows| rows.settle(look.subject, look.through)).await?;
-        Ok(Looked { outcome: Applied::Unchanged.into(), again_at: None, event: None, tested: None })
+        let settled = self.store().write(move |rows| rows.settle(look.subject, look.through)).await?;
+        Ok(Looked { outcome: Applied::Unchanged.into(), again_at: None, event: None, tested: None, settled })
     }
 
     /// Stores what becomes of a look that failed.
@@ -76,6 +78,9 @@ impl<S: Store, N: Notion> Worker<S, N> {
         };
         match verdict {
             Verdict::RetryAt { due_at, attempts } => {
+                if matches!(error, AskError::Notion(_)) {
+                    self.metrics.notion_retries.count();
+                }
                 warn!(
                     subject = %look.subject, attempts, "cannot look at {}, trying again in {} s: {}",
                     look.subject, (due_at - now).num_seconds(), told(error),
@@ -98,6 +103,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
             "parked the events of {}: {reason}; `suppressd events retry` takes them up again", look.subject
         );
         self.metrics.looks_parked.count();
+        self.metrics.errors.count(Part::Worker);
         if self.store_failure(look, move |rows| rows.park(look.subject, look.through, &reason)).await {
             return Ended::Done;
         }
@@ -112,20 +118,29 @@ impl<S: Store, N: Notion> Worker<S, N> {
     {
         let stored = self.store().write(work).await;
         if let Err(error) = &stored {
+            self.metrics.errors.count(Part::Worker);
             error!(subject = %look.subject, "cannot store why a look failed: {}", told(error));
         }
         stored.is_ok()
+    }
+
+    /// Counts how long events waited whose work is done.
+    pub(super) fn note_settled(&self, received_at: &[DateTime<Utc>]) {
+        let now = self.clock.now();
+        for at in received_at {
+            self.metrics.event_to_row.observe((now - *at).to_std().unwrap_or_default());
+        }
     }
 
     /// Counts and logs what a look brought.
     pub(super) fn note(&self, subject: Subject, outcome: &Outcome, took: Duration) {
         let applied = outcome.applied;
         match applied {
-            Applied::Inserted | Applied::Updated => self.metrics.snapshots_changed.count(),
-            Applied::Unchanged | Applied::Doubtful => self.metrics.snapshots_unchanged.count(),
-            Applied::Stale => self.metrics.snapshots_stale.count(),
-            Applied::Removed => self.metrics.snapshots_removed.count(),
-            Applied::Missing => self.metrics.snapshots_missing.count(),
+            Applied::Inserted | Applied::Updated => self.metrics.snapshots.count(Snapshot::Changed),
+            Applied::Unchanged | Applied::Doubtful => self.metrics.snapshots.count(Snapshot::Unchanged),
+            Applied::Stale => self.metrics.snapshots.count(Snapshot::Stale),
+            Applied::Removed => self.metrics.snapshots.count(Snapshot::Removed),
+            Applied::Missing => self.metrics.snapshots.count(Snapshot::Missing),
         }
         let duration_ms = took.as_millis();
         let entries = outcome.changes.len();

@@ -6,6 +6,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use suppressd::{
     lifecycle::Ended,
+    metrics::label::Shaken,
     simulator::{
         Settings,
         draft::company,
@@ -92,7 +93,7 @@ async fn of_many_handshakes_at_once_one_is_taken() {
         assert_eq!(answer.unwrap().status(), StatusCode::OK);
     }
     let metrics = &world.serving.metrics;
-    assert_eq!((metrics.handshakes_taken.get(), metrics.handshakes_ignored.get()), (1, 19));
+    assert_eq!((metrics.handshakes.get(Shaken::Taken), metrics.handshakes.get(Shaken::Ignored)), (1, 19));
     let winner = kept(&world).unwrap();
     for n in 0..20 {
         let token = format!("secret_{n}");
@@ -111,7 +112,7 @@ async fn a_configured_token_is_never_replaced() {
     assert_eq!(kept(&world), None);
     assert_eq!(deliver(&world, "stranger", "secret_of_a_stranger").await, StatusCode::UNAUTHORIZED);
     assert_eq!(deliver(&world, "ours", world.simulator.verification_token()).await, StatusCode::OK);
-    assert_eq!(world.serving.metrics.handshakes_ignored.get(), 3);
+    assert_eq!(world.serving.metrics.handshakes.get(Shaken::Ignored), 3);
 }
 
 #[tokio::test]

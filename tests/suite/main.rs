@@ -19,6 +19,7 @@ mod handshake;
 mod issues;
 mod load;
 mod mcp;
+mod metrics;
 mod mishaps;
 mod names;
 mod openapi;

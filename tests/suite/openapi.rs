@@ -13,7 +13,7 @@ use suppressd::{
         private::{self, Private},
     },
     lifecycle::Lifecycle,
-    lookup::{Lookup, LookupSettings, followers::Followers},
+    lookup::{Lookup, LookupSettings, followers::Followers, scrape::Scrape},
     simulator::{Settings, draft::company},
 };
 
@@ -46,7 +46,8 @@ fn routed(world: &World) -> BTreeSet<String> {
     let lookup = Lookup::new(world.serving.store.clone(), Clock::system(), settings);
     let lifecycle = Lifecycle::default();
     let bodies = Bodies::new(BodyLimits::default());
-    let private = Private { lookup, health: lifecycle.health.clone(), bodies };
+    let scrape = Scrape::alone(lookup.clone());
+    let private = Private { lookup, health: lifecycle.health.clone(), bodies, scrape };
     let router = private::routes(private, Followers::new(lifecycle.soft), None, axum::Router::new());
     let shown = format!("{router:?}");
     let paths = shown.split("RouteId(").filter_map(|part| part.split_once("): \"")?.1.split('"').next());

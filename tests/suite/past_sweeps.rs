@@ -16,6 +16,7 @@ use suppressd::{
     lookup::{
         Lookup, LookupSettings,
         followers::Followers,
+        scrape::Scrape,
         sweeps::{Asked, OPEN_MAX},
     },
     metrics::Metrics,
@@ -86,7 +87,8 @@ impl World {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let (base, lifecycle) = (format!("http://{}", listener.address()), Lifecycle::default());
         let bodies = Bodies::new(BodyLimits::default());
-        let private = Private { lookup: self.lookup(), health: lifecycle.health.clone(), bodies };
+        let scrape = Scrape::alone(self.lookup());
+        let private = Private { lookup: self.lookup(), health: lifecycle.health.clone(), bodies, scrape };
         let followers = Followers::new(lifecycle.soft.clone());
         let router = private::router(private, followers, None, axum::Router::new());
         lifecycle.spawn("door", listener.serve(router, Limits::PRIVATE, Metrics::default(), lifecycle.clone()));

@@ -9,6 +9,7 @@ use std::{
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use suppressd::{
     clock::Clock,
+    metrics::label::GroupPage,
     model::{
         id::{DataSourceId, PageId},
         page::{Page, Parent, Role},
@@ -297,7 +298,7 @@ async fn what_a_query_does_not_show_is_fetched() {
     rows.sort();
     assert_eq!(stage.rows(), rows);
     assert_eq!(notion.all_looks(), 5, "only what the query did not show");
-    assert_eq!(stage.metrics.group_pages_left.get(), 3);
+    assert_eq!(stage.metrics.group_pages.get(GroupPage::Left), 3);
     assert_eq!(notion.most_at_once(), 1);
     stage.end().await;
 }

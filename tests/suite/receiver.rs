@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use axum::{
     Router,
-    http::{StatusCode as Answer, Uri},
+    http::{StatusCode as Status, Uri},
 };
 use reqwest::{Method, Response, StatusCode};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use suppressd::{
+    metrics::label::Answer,
     model::{
         event::{Concern, EventKind},
         id::PageId,
@@ -96,7 +97,7 @@ async fn a_duplicate_is_200_and_looked_at_once() {
     world.settled().await;
     assert_eq!(world.inbox().len(), 1);
     assert_eq!(world.simulator.tally().of_page(page), 1);
-    assert_eq!(world.serving.metrics.deliveries_duplicate.get(), 3);
+    assert_eq!(world.serving.metrics.events_received.all(Answer::Duplicate), 3);
 }
 
 #[tokio::test]
@@ -128,7 +129,7 @@ async fn check_ignored(world: &World, body: &str, page: PageId) {
     let kept = world.inbox().remove("event").unwrap();
     assert_eq!((kept.state.as_str(), kept.body.as_deref()), ("ignored", Some(body)));
     assert_eq!(world.simulator.tally().of_page(page), 0);
-    assert_eq!(world.serving.metrics.deliveries_ignored.get(), 1);
+    assert_eq!(world.serving.metrics.events_received.all(Answer::Ignored), 1);
 }
 
 #[tokio::test]
@@ -144,7 +145,7 @@ async fn what_cannot_be_read_is_200_and_kept() {
     assert_eq!(kept.len(), bodies.len());
     assert!(kept.values().all(|kept| kept.state == "unreadable"));
     assert!(kept.contains_key("named"), "the id is kept where at least that can be read");
-    assert_eq!(world.serving.metrics.deliveries_unreadable.get(), bodies.len() as u64);
+    assert_eq!(world.serving.metrics.events_received.all(Answer::Unreadable), bodies.len() as u64);
 }
 
 #[tokio::test]
@@ -432,8 +433,8 @@ async fn recorded_notion() -> String {
     let answer = async move |uri: Uri| {
         let id = uri.path().rsplit('/').next().unwrap();
         match objects.get(id) {
-            Some(object) => (Answer::OK, object.clone()),
-            None => (Answer::NOT_FOUND, r#"{"object":"error","status":404,"code":"object_not_found"}"#.to_owned()),
+            Some(object) => (Status::OK, object.clone()),
+            None => (Status::NOT_FOUND, r#"{"object":"error","status":404,"code":"object_not_found"}"#.to_owned()),
         }
     };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -455,7 +456,7 @@ async fn a_dedupe_key_written_before_the_work_succeeded_loses_no_work() {
     for _ in 0..3 {
         assert_eq!(world.deliver(&body).await, StatusCode::OK);
     }
-    assert_eq!(world.serving.metrics.deliveries_duplicate.get(), 3);
+    assert_eq!(world.serving.metrics.events_received.all(Answer::Duplicate), 3);
     assert_eq!(world.count(EventState::Waiting).await, 1, "the duplicate settled nothing");
     world.simulator.faults().calm();
     world.settled().await;

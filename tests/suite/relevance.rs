@@ -6,6 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::StatusCode;
 use suppressd::{
     clock::Clock,
+    metrics::label::Answer,
     model::{id::PageId, page::Role},
     simulator::{
         Access, Outcome,
@@ -90,7 +91,10 @@ async fn an_edit_that_touches_no_mapped_property_is_acknowledged_skipped_and_cos
     world.workspace().edit(page, changes().property("Sector", "Robotics").property("Contact", "a@acme.com"));
     world.tell().await;
     assert_eq!((world.simulator.tally().total(), world.count(EventState::Settled).await, world.rows()), before);
-    assert_eq!((world.count(EventState::Skipped).await, world.serving.metrics.deliveries_skipped.get()), (2, 2));
+    assert_eq!(
+        (world.count(EventState::Skipped).await, world.serving.metrics.events_received.all(Answer::Skipped)),
+        (2, 2)
+    );
     let (_, listed) = world.ask("/v1/events?state=skipped").await;
     assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
     let said = told(&world).await;
@@ -213,7 +217,7 @@ async fn a_sample_is_looked_at_when_its_time_comes_and_speaks_for_the_filter() {
         }
     }
     assert_eq!(world.count(EventState::Skipped).await, 2, "each once");
-    assert_eq!(world.serving.metrics.deliveries_duplicate.get(), 2);
+    assert_eq!(world.serving.metrics.events_received.all(Answer::Duplicate), 2);
     assert_eq!(world.simulator.tally().of_page(page), before);
     let_samples_come(&world);
     world.until("the sample was looked at", async || world.serving.metrics.looks_at_samples.get() == 1).await;

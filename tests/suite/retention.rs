@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
 use rusqlite::params;
-use suppressd::{clock::Clock, lifecycle::Ended, simulator::draft::company};
+use suppressd::{clock::Clock, lifecycle::Ended, metrics::label::Answer, simulator::draft::company};
 use tokio::time::Instant;
 
 use crate::{pipeline::connect, world::World};
@@ -95,7 +95,7 @@ async fn a_forgotten_body_does_not_make_its_event_new_and_a_forgotten_id_does() 
         .await;
     for (id, duplicates) in [("45 days old 0", 1), ("95 days old 0", 1)] {
         assert_eq!(world.deliver(&world.event(id, "page.properties_updated", page)).await, StatusCode::OK);
-        assert_eq!(world.serving.metrics.deliveries_duplicate.get(), duplicates, "{id}");
+        assert_eq!(world.serving.metrics.events_received.all(Answer::Duplicate), duplicates, "{id}");
     }
     let kept = world.inbox();
     assert_eq!(kept["45 days old 0"].body, None);

@@ -162,11 +162,16 @@ impl EventRows for SqliteRows<'_> {
         ))
     }
 
-    fn settle(&mut self, subject: Subject, through: Seq) -> Result<u64, StoreError> {
-        self.execute(
-            &format!("UPDATE suppressd_inbox SET state = 'settled', due_at = NULL, reason = NULL WHERE {WAITING_FOR} AND seq <= ?2"),
+    fn settle(&mut self, subject: Subject, through: Seq) -> Result<Vec<DateTime<Utc>>, StoreError> {
+        let settled: Vec<Option<i64>> = self.list(
+            &format!(
+                "UPDATE suppressd_inbox SET state = 'settled', due_at = NULL, reason = NULL \
+                 WHERE {WAITING_FOR} AND seq <= ?2 RETURNING iif(is_sample, NULL, received_at)"
+            ),
             params![subject.to_string(), through.0],
-        )
+            |row| row.get(0),
+        )?;
+        Ok(settled.into_iter().flatten().map(from_micros).collect())
     }
 
     fn put_off(&mut self, subject: Subject, through: Seq, delay: &Delay) -> Result<u64, StoreError> {

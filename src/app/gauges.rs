@@ -1,0 +1,103 @@
+//! How the parts of the program are, for whoever watches.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use secrecy::ExposeSecret as _;
+use tokio::time::Instant;
+
+use crate::{
+    app::{lookup, token_file},
+    causes::told,
+    clock::Clock,
+    config::{Config, SourceAccess},
+    intake::handshake::TokenVault,
+    lifecycle::health::{Health, State},
+    lookup::scrape::{Parts, Scrape, Seen, SourceNames},
+    metrics::{
+        Metrics,
+        state::{
+            DATABASE_BYTES, DISK_FREE_BYTES, DISK_SIZE_BYTES, NOTION_BUDGET_LEFT, NOTION_BUDGET_LIMIT, PART_WELL,
+            Reading, SOURCE_PROBLEM, SOURCE_REFUSED, WAL_BYTES, WEBHOOK_TOKEN_PRESENT,
+        },
+    },
+    notion::{Notion, budget::Budget},
+    sources::Sources,
+};
+
+/// What a running `serve` consists of, as far as somebody watches it.
+#[derive(Debug)]
+pub(super) struct Running<N> {
+    pub(super) sources: Sources<N>,
+    /// The budget of each token, by the name of the first source that uses it.
+    pub(super) budgets: Vec<(String, Budget)>,
+    pub(super) health: Health,
+    pub(super) vault: TokenVault,
+    pub(super) database: PathBuf,
+}
+
+impl<N: Notion> Running<N> {
+    /// Returns what says how all of it is.
+    pub(super) fn parts(self) -> Parts {
+        Box::new(move |reading| {
+            for source in self.sources.standings() {
+                reading.whether(&SOURCE_REFUSED, [&source.name], source.is_refused);
+                reading.whether(&SOURCE_PROBLEM, [&source.name], source.problem.is_some());
+            }
+            for (token, budget) in &self.budgets {
+                let state = budget.state();
+                let left = usize::from(state.limit).saturating_sub(state.spent);
+                let is_paused = state.paused_until.is_some();
+                reading.count(&NOTION_BUDGET_LEFT, [token], if is_paused { 0 } else { left as u64 });
+                reading.count(&NOTION_BUDGET_LIMIT, [token], u64::from(state.limit));
+            }
+            for part in self.health.report(Instant::now()) {
+                reading.whether(&PART_WELL, [part.name], part.state == State::Well);
+            }
+            reading.whether(&WEBHOOK_TOKEN_PRESENT, [], self.vault.knows_a_token());
+            on_disk(&self.database, reading);
+        })
+    }
+}
+
+/// Names each token by the first source that uses it, in the order in which the budgets are made.
+pub(super) fn tokens(sources: &[SourceAccess]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let first = sources.iter().filter(|access| seen.insert(access.api_key.expose_secret()));
+    first.map(|access| access.source.name.clone()).collect()
+}
+
+/// Returns what the sources of the settings are called.
+pub(super) fn names(config: &Config) -> SourceNames {
+    let sources = config.sources().unwrap_or_default();
+    SourceNames(sources.into_iter().map(|source| (source.name, source.table)).collect())
+}
+
+/// Reads what is so whether or not a `serve` runs: what the database and the disk say.
+pub async fn state(config: &Config, clock: &Clock) -> Seen {
+    let (database, is_configured, file) = (config.db_path.clone(), config.has_verification_token(), token_file(config));
+    let parts: Parts = Box::new(move |reading: &mut Reading| {
+        reading.whether(&WEBHOOK_TOKEN_PRESENT, [], is_configured || matches!(file.read(), Ok(Some(_))));
+        on_disk(&database, reading);
+    });
+    match lookup(config, clock) {
+        Ok(lookup) => Scrape::new(lookup, Metrics::default(), names(config), parts).state().await,
+        Err(error) => Seen::unread(told(&error), &parts),
+    }
+}
+
+/// Reads the sizes of the files and of the disk that they are on. What cannot be read is left out.
+fn on_disk(database: &Path, reading: &mut Reading) {
+    if let Ok(file) = database.metadata() {
+        reading.count(&DATABASE_BYTES, [], file.len());
+        let mut wal = database.as_os_str().to_owned();
+        wal.push("-wal");
+        reading.count(&WAL_BYTES, [], Path::new(&wal).metadata().map_or(0, |file| file.len()));
+    }
+    if let Ok(disk) = rustix::fs::statvfs(database) {
+        reading.count(&DISK_FREE_BYTES, [], disk.f_bavail.saturating_mul(disk.f_frsize));
+        reading.count(&DISK_SIZE_BYTES, [], disk.f_blocks.saturating_mul(disk.f_frsize));
+    }
+}
