@@ -20,7 +20,7 @@ use secrecy::ExposeSecret as _;
 use crate::{
     cache::{Cache, CacheSettings},
     clock::Clock,
-    config::{Config, SourceAccess, SourceConfig},
+    config::{Config, SourceAccess, SourceConfig, Subscription},
     derive::{InvalidSharedHosts, Rules, SharedHosts, mapping::Names, winner::HardStatuses},
     http::listen::ListenError,
     intake::{
@@ -57,7 +57,10 @@ pub enum AppError {
     #[error(transparent)]
     SharedHosts(#[from] InvalidSharedHosts),
     /// A configured verification token is none.
-    #[error("NOTION_VERIFICATION_TOKEN cannot be used: set it to what Notion sent, or unset it")]
+    #[error(
+        "NOTION_VERIFICATION_TOKEN, or what a source names as `verification_token_env`, cannot be used: set it to what \
+         Notion sent, or unset it"
+    )]
     VerificationToken(#[from] InvalidToken),
     /// The configured version of the API is none that is spoken.
     #[error(transparent)]
@@ -85,6 +88,14 @@ pub enum AppError {
         "cannot make a copy for the dry run: make room in the folder for temporary files, or name another with TMPDIR"
     )]
     DryRun(#[source] std::io::Error),
+    /// No source of the settings is called so.
+    #[error("there is no source {name:?} in the settings, but {known}: name one of these")]
+    UnknownSource {
+        /// The name that was given.
+        name: String,
+        /// The names that there are.
+        known: String,
+    },
     /// A recorded folder cannot stand in for Notion.
     #[error(transparent)]
     Recorded(#[from] RecordedError),
@@ -105,9 +116,11 @@ pub fn store(config: &Config, clock: &Clock) -> Result<SqliteStore, AppError> {
 
 fn lookup_over(store: SqliteStore, config: &Config, clock: &Clock) -> Result<Lookup<SqliteStore>, AppError> {
     // Who only asks needs none of Notion's settings, and then what is stored is all that counts.
-    let tables = config.sources().unwrap_or_default().into_iter().map(|source| source.table).collect();
+    let sources = config.sources().unwrap_or_default();
+    let tables = sources.iter().map(|source| source.table).collect();
     let settings = LookupSettings { max_age: delta(config.max_age), rules: rules(config)?, tables };
-    Ok(Lookup::new(store, clock.clone(), settings))
+    let named = sources.into_iter().map(|source| (source.name, source.table));
+    Ok(Lookup::new(store, clock.clone(), settings).naming(named))
 }
 
 /// Returns how values become keys.
@@ -115,9 +128,9 @@ pub fn rules(config: &Config) -> Result<Rules, AppError> {
     Ok(Rules { shared_hosts: SharedHosts::default().with_extra(&config.shared_hosts)? })
 }
 
-/// Returns where a handshake keeps its token.
-pub fn token_file(config: &Config) -> TokenFile {
-    TokenFile::new(&config.handshake_token_path)
+/// Returns where a handshake keeps the token of a subscription.
+pub fn token_file(subscription: &Subscription) -> TokenFile {
+    TokenFile::new(&subscription.token_path)
 }
 
 fn cache(config: &Config) -> Result<Cache, AppError> {
@@ -132,13 +145,13 @@ const fn worker_settings(config: &Config) -> WorkerSettings {
     WorkerSettings { concurrency: config.api.concurrency, settle_after: SETTLE_AFTER, query_min: Some(QUERY_MIN) }
 }
 
-/// Returns the tokens that sign deliveries: the configured ones, else the one that a handshake stored.
+/// Returns the tokens that sign deliveries: the configured ones of all subscriptions, and of those without one the token
+/// that a handshake stored.
 fn vault(config: &Config, configured: &[secrecy::SecretString]) -> Result<TokenVault, AppError> {
-    if configured.is_empty() {
-        return Ok(TokenVault::kept_in(token_file(config))?);
-    }
     let tokens = configured.iter().map(|token| VerificationToken::new(token.expose_secret()));
-    Ok(TokenVault::configured(tokens.collect::<Result<_, _>>()?))
+    let subscriptions = config.subscriptions();
+    let kept = subscriptions.iter().filter(|subscription| !subscription.is_configured).map(token_file);
+    Ok(TokenVault::new(tokens.collect::<Result<_, _>>()?, kept)?)
 }
 
 /// The sources with the clients that ask about them, and the budget of each token.

@@ -13,6 +13,7 @@ mod secret;
 mod sections;
 pub(crate) mod settings;
 mod source;
+mod subscription;
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
@@ -24,6 +25,7 @@ pub use crate::config::{
     problem::{Problem, Problems},
     sections::{Api, Log, LogFormat, Retention, Serve, Statsd, Sweep},
     source::{SourceAccess, SourceConfig},
+    subscription::Subscription,
 };
 use crate::config::{
     layers::{Found, Layers, Noted},
@@ -31,6 +33,7 @@ use crate::config::{
     secret::Secret,
     sections::{days, whole_hours},
     source::Described,
+    subscription::slots,
 };
 
 /// Every setting, checked.
@@ -69,8 +72,8 @@ pub struct Config {
 pub struct Service {
     /// The sources with their tokens.
     pub sources: Vec<SourceAccess>,
-    /// The configured tokens that sign deliveries, at most two. Where there are none, the one that a handshake stored
-    /// counts.
+    /// The configured tokens that sign deliveries, of all connections. For a connection of which none is configured,
+    /// the one that a handshake stored counts.
     pub verification_tokens: Vec<SecretString>,
     /// The bearer token that private routes ask for, if they do.
     pub admin_token: Option<SecretString>,
@@ -119,7 +122,8 @@ impl Config {
                 None
             }
         };
-        let verification_tokens = self.verification_tokens.iter().filter_map(&mut usable).collect();
+        let secrets = slots(self).into_iter().flat_map(|slot| slot.tokens);
+        let verification_tokens = secrets.filter_map(&mut usable).collect();
         let admin_token = usable(&self.admin_token);
         if !self.serve.admin_listen.ip().is_loopback() && matches!(self.admin_token, Secret::Unset) {
             let fault = Fault::new(
@@ -142,9 +146,9 @@ impl Config {
         print::settings(&self.found, &self.sources)
     }
 
-    /// Returns whether a token that signs deliveries is configured, so that a stored one does not count.
-    pub fn has_verification_token(&self) -> bool {
-        self.verification_tokens.iter().any(|token| !matches!(token, Secret::Unset))
+    /// Returns the subscriptions whose deliveries are taken: one, unless sources name verification tokens of their own.
+    pub fn subscriptions(&self) -> Vec<Subscription> {
+        slots(self).iter().map(|slot| slot.subscription(&self.handshake_token_path)).collect()
     }
 
     fn accesses(&self) -> (Vec<SourceAccess>, Vec<Problem>) {
@@ -335,6 +339,62 @@ mod tests {
             &config.service().unwrap_err(),
             &[&["no token", "set NOTION_API_KEY"], &["SUPPRESSD_ADMIN_LISTEN", "0.0.0.0:81", "SUPPRESSD_ADMIN_TOKEN"]],
         );
+    }
+
+    /// Two connections: one whose token comes by variable or handshake, and one with a variable of its own.
+    fn two_connections() -> String {
+        format!(
+            "[[source]]\nname = 'deals'\ndatabase_id = '{ID}'\n\
+             [[source]]\nname = 'portfolio'\ndata_source_id = '{OTHER_ID}'\napi_key_env = 'B_KEY'\n\
+             verification_token_env = 'B_TOKEN'\nworkspace_id = '{ID}'\n"
+        )
+    }
+
+    #[test]
+    fn a_connection_of_its_own_has_a_token_of_its_own_or_a_file_for_one() {
+        let keys = [("NOTION_API_KEY", "ntn_a"), ("B_KEY", "ntn_b"), ("SUPPRESSD_DB_PATH", "x.db")];
+        let config = |more: &[(&str, &str)]| read(&two_connections(), &[&keys, more].concat(), &[]).unwrap();
+        let told = |config: &Config| {
+            let all = config.subscriptions().into_iter();
+            let told = all
+                .map(|it| format!("{} {:?} {} {}", it.variable, it.sources, it.is_configured, it.token_path.display()));
+            told.collect::<Vec<_>>()
+        };
+        let (first, second) = ("NOTION_VERIFICATION_TOKEN [\"deals\"]", "B_TOKEN [\"portfolio\"]");
+        let files = ["x.db.verification-token", "x.db.verification-token.b_token"];
+        let neither = config(&[]);
+        assert_eq!(told(&neither), [format!("{first} false {}", files[0]), format!("{second} false {}", files[1])]);
+        assert!(neither.service().unwrap().verification_tokens.is_empty());
+        let one = config(&[("B_TOKEN", "secret_b"), ("B_TOKEN_PREVIOUS", "secret_old")]);
+        assert_eq!(told(&one), [format!("{first} false {}", files[0]), format!("{second} true {}", files[1])]);
+        let both = config(&[("B_TOKEN", "secret_b"), ("NOTION_VERIFICATION_TOKEN", "secret_a")]);
+        let tokens: Vec<_> = both.service().unwrap().verification_tokens;
+        let tokens: Vec<_> = tokens.iter().map(|token| token.expose_secret().to_owned()).collect();
+        assert_eq!(tokens, ["secret_a", "secret_b"]);
+        assert_eq!(both.sources().unwrap()[1].workspace, Some(ID.parse().unwrap()));
+        // Where every source has one of its own, there is no place for another, but what is configured counts.
+        let own = two_connections()
+            .replace("[[source]]\nname = 'deals'", "[[source]]\nname = 'deals'\nverification_token_env = 'B_TOKEN'");
+        let own = |more: &[(&str, &str)]| told(&read(&own, &[&keys, more].concat(), &[]).unwrap());
+        let shared = format!("B_TOKEN [\"deals\", \"portfolio\"] false {}", files[1]);
+        assert_eq!(own(&[]), [shared.clone()]);
+        let first = format!("NOTION_VERIFICATION_TOKEN [] true {}", files[0]);
+        assert_eq!(own(&[("NOTION_VERIFICATION_TOKEN", "secret_a")]), [first, shared]);
+    }
+
+    #[test]
+    fn what_is_printed_of_two_connections_can_be_read_again_and_shows_no_token() {
+        let variables = [("B_TOKEN", "secret_b"), ("B_KEY", "ntn_b")];
+        let config = read(&two_connections(), &variables, &[]).unwrap();
+        let printed = config.print();
+        for part in ["verification_token_env = \"B_TOKEN\"  # [redacted]", "previous unset", "workspace_id = \""] {
+            assert!(printed.contains(part), "{part}: {printed}");
+        }
+        assert!(!printed.contains("secret_b") && !printed.contains("ntn_b"), "{printed}");
+        assert_eq!(values(&read(&printed, &variables, &[]).unwrap()), values(&config));
+        let misplaced =
+            two_connections().replace("verification_token_env = 'B_TOKEN'", "verification_token = 'secret_x'");
+        check_problems(&read(&misplaced, &[], &[]).unwrap_err(), &[&["`source.verification_token`", "is a secret"]]);
     }
 
     #[test]

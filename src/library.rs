@@ -231,7 +231,7 @@ impl SuppressionCache {
 }
 
 /// What is wished of a sweep. The default is nothing special.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SweepWish {
     /// Only say what it would change.
     pub dry_run: bool,
@@ -239,6 +239,8 @@ pub struct SweepWish {
     pub ttl_days: Option<u32>,
     /// Take many pages that answer 404 at once for gone, where that would be taken for a fault.
     pub accept_missing: bool,
+    /// Sweep only these sources, by their names in the settings; all where none is named. Nothing expires after that.
+    pub sources: Vec<String>,
 }
 
 /// Reads the whole CRM once, and makes the cache right; makes the file where there is none.
@@ -246,11 +248,12 @@ pub struct SweepWish {
 /// While a `serve` runs on the database, that does the work. The report says what came of it, also where the sweep was
 /// not complete: look at its `outcome`.
 pub async fn sweep(settings: &Settings, wish: SweepWish) -> Result<SweepReport, Error> {
-    let SweepWish { dry_run, ttl_days, accept_missing } = wish;
-    let order = SweepOrder { asked_by: AskedBy::Command, dry_run, ttl_days, accept_missing };
+    let SweepWish { dry_run, ttl_days, accept_missing, sources } = wish;
+    let order = SweepOrder { dry_run, ttl_days, accept_missing, ..SweepOrder::by(AskedBy::Command) }.only(sources);
     loop {
         // Nobody stops this lifecycle.
-        let swept = reconcile::run(&settings.0, order, &CancellationToken::new(), &Clock::system(), |_| ()).await?;
+        let swept =
+            reconcile::run(&settings.0, order.clone(), &CancellationToken::new(), &Clock::system(), |_| ()).await?;
         if let Reconciled::Ended(report) = swept {
             return Ok(*report);
         }

@@ -22,6 +22,7 @@ mod possible;
 mod refresh;
 pub mod schema;
 pub mod scrape;
+mod source_status;
 pub mod status;
 pub mod sweeps;
 mod table;
@@ -86,6 +87,8 @@ pub struct Lookup<S> {
     clock: Clock,
     /// Shared: every question over HTTP has a clone of its own, and the rules hold hundreds of hosts.
     settings: Arc<LookupSettings>,
+    /// The sources of the settings, by name; empty where they name none.
+    configured: Arc<[(String, TableId)]>,
     names: Names,
 }
 
@@ -103,7 +106,20 @@ pub enum LookupError {
 impl<S: Store> Lookup<S> {
     /// Opens the lookup over `store`.
     pub fn new(store: S, clock: Clock, settings: LookupSettings) -> Self {
-        Self { store, clock, settings: Arc::new(settings), names: Names::default() }
+        Self { store, clock, settings: Arc::new(settings), configured: Arc::default(), names: Names::default() }
+    }
+
+    /// Takes over what the settings call their sources.
+    #[must_use]
+    pub fn naming(self, sources: impl IntoIterator<Item = (String, TableId)>) -> Self {
+        Self { configured: sources.into_iter().collect(), ..self }
+    }
+
+    /// Returns the names that are none of a source of the settings; nothing where these name no source.
+    pub fn unknown_sources<'n>(&self, names: &'n [String]) -> Vec<&'n str> {
+        let is_known =
+            |name: &str| self.configured.is_empty() || self.configured.iter().any(|(known, _)| known == name);
+        names.iter().map(String::as_str).filter(|name| !is_known(name)).collect()
     }
 
     /// Returns the store that is asked.

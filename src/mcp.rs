@@ -66,6 +66,9 @@ pub trait Desk: Clone + Send + Sync + 'static {
         terms: Terms,
     ) -> impl Future<Output = Result<Vec<Result<Verdict, LookupError>>, Trouble>> + Send;
 
+    /// Refuses names that are none of a source of the settings.
+    fn knows(&self, sources: &[String]) -> Result<(), Trouble>;
+
     /// Sweeps, or has it done by whoever has the right to; `told` hears how it stands.
     fn sweep(
         &self,

@@ -82,6 +82,11 @@ impl<N: Notion> Sources<N> {
         self.all.get(nth).map_or("", |source| &source.settings.name)
     }
 
+    /// Returns what the `nth` source is known to be.
+    pub fn data_source(&self, nth: usize) -> Option<DataSourceId> {
+        self.all.get(nth)?.resolved().map(|table| table.data_source)
+    }
+
     /// Reads the schema of the `nth` source from Notion and stores what it says.
     pub async fn read<S: Store>(
         &self,
@@ -91,7 +96,12 @@ impl<N: Notion> Sources<N> {
         priority: Priority,
     ) -> Result<Read, AskError> {
         let source = self.all.get(nth).ok_or(AskError::Unresolved)?;
-        let read = source.resolve(store, now, priority).await;
+        let read = source.resolve(store, now, priority, |id| self.earlier_twin(nth, id)).await;
+        match &read {
+            Ok(read) => self.give_way(nth, read.table.data_source),
+            Err(AskError::Twin { .. }) => source.forget(),
+            Err(_) => (),
+        }
         source.gate.note(read.as_ref().err());
         self.learnt.send_replace(self.resolved());
         read
@@ -131,13 +141,28 @@ impl<N: Notion> Sources<N> {
         self.all.iter().map(standing).collect()
     }
 
+    /// Returns the name of the source before the `nth` that is this data source: two of them would each say how it is
+    /// to be read, in turns.
+    fn earlier_twin(&self, nth: usize, id: DataSourceId) -> Option<String> {
+        let earlier = self.all.iter().take(nth);
+        let is_it = |source: &&Source<N>| source.resolved().is_some_and(|table| table.data_source == id);
+        earlier.filter(is_it).map(|source| source.settings.name.clone()).next()
+    }
+
+    /// Has the sources behind the `nth` forget that they are its data source: they will be told when they are read.
+    fn give_way(&self, nth: usize, id: DataSourceId) {
+        let later = self.all.iter().skip(nth + 1);
+        later.filter(|source| source.resolved().is_some_and(|table| table.data_source == id)).for_each(Source::forget);
+    }
+
     /// Takes over what an earlier run stored; returns whether every source is known.
     pub async fn recall<S: Store>(&self, store: &S) -> Result<bool, StoreError> {
         let (mut stored, standing) = store.read(|rows| Ok((rows.sources()?, filter::standing(rows)?))).await?;
         // A database can have had another data source before.
         stored.sort_by_key(|stored| Reverse(stored.resolved_at));
-        for source in self.all.iter() {
+        for (nth, source) in self.all.iter().enumerate() {
             let known = stored.iter().find_map(|stored| source.recognise(stored));
+            let known = known.filter(|(known, _)| self.earlier_twin(nth, known.data_source).is_none());
             if let Some((known, basis)) = known {
                 self.filter.know(known.data_source, basis, standing.get(&known.data_source));
                 source.know(Arc::new(known));
@@ -166,14 +191,32 @@ impl<N: Notion> Sources<N> {
         now: DateTime<Utc>,
         priority: Priority,
     ) -> Result<Snapshot, AskError> {
-        let holds = |source: &&Source<N>| {
-            known_in.is_some_and(|known| source.resolved().is_some_and(|table| table.data_source == known))
+        self.page_of(id, &Vec::from_iter(known_in), now, priority).await
+    }
+
+    /// As [`Sources::page`], for a page that is thought to be in one of these sources, the likeliest first.
+    ///
+    /// Where one of these cannot ask, nobody else is asked: with the budget of a healthy token every page of one that
+    /// is refused would be asked for, and be shown by neither.
+    pub async fn page_of(
+        &self,
+        id: PageId,
+        likely: &[DataSourceId],
+        now: DateTime<Utc>,
+        priority: Priority,
+    ) -> Result<Snapshot, AskError> {
+        let rank = |source: &Source<N>| {
+            let table = source.resolved()?;
+            likely.iter().position(|id| *id == table.data_source)
         };
+        let mut all: Vec<_> = self.all.iter().map(|source| (rank(source), source)).collect();
+        // The others stay in the order of the settings.
+        all.sort_by_key(|(rank, _)| rank.unwrap_or(usize::MAX));
         let mut unasked = None;
-        for source in self.all.iter().filter(holds).chain(self.all.iter().filter(|source| !holds(source))) {
+        for (rank, source) in all {
             match source.gate.guard(now, source.notion.page(id, priority)).await {
                 Err(AskError::Notion(NotionError::NotFound)) => (),
-                Err(error) if is_of_the_token(&error) && !holds(&source) => drop(unasked.get_or_insert(error)),
+                Err(error) if is_of_the_asker(&error) && rank.is_none() => drop(unasked.get_or_insert(error)),
                 outcome => return outcome,
             }
         }
@@ -239,10 +282,13 @@ impl<N: Notion> Sources<N> {
     }
 }
 
-/// Returns whether an error is about the token that asked rather than about what was asked for.
-const fn is_of_the_token(error: &AskError) -> bool {
+/// Returns whether an error is about who asked rather than about what was asked for.
+const fn is_of_the_asker(error: &AskError) -> bool {
     matches!(
         error,
-        AskError::Gated { .. } | AskError::Notion(NotionError::Refused { .. } | NotionError::RateLimited { .. })
+        AskError::Gated { .. }
+            | AskError::Notion(
+                NotionError::Refused { .. } | NotionError::RateLimited { .. } | NotionError::Unavailable(_)
+            )
     )
 }

@@ -33,7 +33,7 @@ pub use crate::store::{
     names::{NameRows, Renaming},
     refreshes::{Refresh, RefreshRows},
     skips::SkipRows,
-    sources::{SourceRows, StoredSource},
+    sources::{SourceRows, SourceTally, StoredSource},
     sweeps::{ListedPage, Renewal, StoredSweep, SweepRows},
 };
 

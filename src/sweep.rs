@@ -1,8 +1,9 @@
 //! The sweep: every page of every source, so that the cache is right whatever the webhooks told.
 //!
-//! One source after the other ([`source`]): its schema, its rows and its archived rows ([`pass`]), 100 at a time through
-//! [`Cache::apply`], and then, one by one, the pages that the cache knows and no query showed ([`absent`]). Only where
-//! all of that succeeded is the source proven, and only where all sources are does anything expire.
+//! Each source by itself ([`source`]), side by side with the others, so that none waits for one that does not answer:
+//! its schema, its rows and its archived rows ([`pass`]), 100 at a time through [`Cache::apply`], and then, one by one, the
+//! pages that the cache knows and no query showed ([`absent`]). Only where all of that succeeded is the source proven, and
+//! only where all sources are does anything expire: a sweep of some sources lets nothing go.
 
 mod absent;
 mod drift;
@@ -17,12 +18,13 @@ mod windows;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
     cache::Cache,
+    causes::told,
     clock::Clock,
     metrics::Metrics,
     model::{
@@ -116,28 +118,16 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
         }
     }
 
-    /// Sweeps every source, and says what came of it. Only the store itself can make it fail as a whole.
+    /// Sweeps every source that is meant, and says what came of it. Only the store itself can make it fail as a whole.
     pub async fn run(&self, running: &Running) -> Result<SweepReport, StoreError> {
         let tally = Arc::new(Tally::new(running, self.clock.now(), &self.metrics));
         let ttl = running.order.ttl_days.map(|days| TimeDelta::days(days.into()));
         let sweeper =
             Self { cache: ttl.map_or_else(|| self.cache.clone(), |ttl| self.cache.with_ttl(ttl)), ..self.clone() };
 
-        let (mut sources, mut proven) = (Vec::new(), Vec::new());
-        for nth in 0..self.sources.count() {
-            let (report, proof) = SourceSweep::new(&sweeper, nth, running, &tally).run().await;
-            proven.extend(proof);
-            info!(
-                source.name = report.name,
-                pages = report.pages,
-                "swept source {}: {}",
-                report.name,
-                report.outcome.name()
-            );
-            sources.push(report);
-        }
+        let (sources, proven) = sweeper.sweep_each(running, &tally).await;
         let outcome = overall(&sources);
-        if outcome == SweepState::Complete {
+        if outcome == SweepState::Complete && running.order.sources.is_empty() {
             self.clean(running, &tally).await?;
         } else {
             self.renew().await?;
@@ -158,6 +148,50 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
         let id = running.id;
         let differences = self.store.read(move |rows| rows.drift(id, DIFFERENCES_SHOWN)).await?;
         Ok(SweepReport { differences, ..report })
+    }
+
+    /// Sweeps each source that is meant, all at once; returns what came of each, in the order of the settings, and what
+    /// is proven.
+    async fn sweep_each(&self, running: &Running, tally: &Arc<Tally>) -> (Vec<SourceReport>, Vec<Proven>) {
+        let is_meant = |nth: &usize| running.order.is_about(self.sources.name(*nth));
+        let mut sweeps = JoinSet::new();
+        for nth in (0..self.sources.count()).filter(is_meant) {
+            let sweep = SourceSweep::new(self, nth, running, tally);
+            sweeps.spawn(async move { (nth, sweep.run().await) });
+        }
+        let (mut reports, mut proven) = (Vec::new(), Vec::new());
+        while let Some(swept) = sweeps.join_next().await {
+            let (nth, (report, proof)) = match swept {
+                Ok(swept) => swept,
+                // Nobody knows which one it was: those that are missing in the report are not complete.
+                Err(died) => {
+                    tally.error(format!("the sweep of a source broke off: {}", told(&died)));
+                    continue;
+                }
+            };
+            proven.extend(proof);
+            info!(
+                source.name = report.name,
+                pages = report.pages,
+                "swept source {}: {}",
+                report.name,
+                report.outcome.name()
+            );
+            reports.push((nth, report));
+        }
+        let known: Vec<_> = (0..self.sources.count()).map(|nth| self.sources.name(nth)).collect();
+        for nth in (0..self.sources.count()).filter(is_meant) {
+            if !reports.iter().any(|(swept, _)| *swept == nth) {
+                reports.push((nth, unswept(self.sources.name(nth), "its sweep broke off")));
+            }
+        }
+        for name in running.order.sources.iter().filter(|name| !known.contains(&name.as_str())) {
+            let why = format!("the settings of whoever sweeps have no such source, but {}", known.join(", "));
+            tally.error(format!("source {name}: {why}"));
+            reports.push((usize::MAX, unswept(name, &why)));
+        }
+        reports.sort_by_key(|(nth, _)| *nth);
+        (reports.into_iter().map(|(_, report)| report).collect(), proven)
     }
 
     /// Deletes what has expired, after a complete sweep of all sources.
@@ -219,6 +253,11 @@ impl Running {
     fn cause(&self) -> Cause {
         Cause { door: Door::Sweep, id: self.id.to_string() }
     }
+}
+
+fn unswept(name: &str, why: &str) -> SourceReport {
+    let (name, error) = (name.to_owned(), Some(why.to_owned()));
+    SourceReport { name, data_source: None, outcome: SweepState::Failed, pages: 0, error }
 }
 
 /// Returns how all of it ended: whatever is not complete everywhere is partial, unless nothing was seen anywhere.

@@ -15,6 +15,8 @@ pub mod queue;
 mod refresh;
 pub mod retry;
 pub mod sample;
+mod seats;
+mod whereabouts;
 
 use std::{
     sync::{
@@ -51,6 +53,7 @@ use crate::{
         looks::{Looks, Taken},
         prepare::Prepared,
         queue::{Ended, Queue},
+        seats::Seats,
     },
 };
 
@@ -77,7 +80,7 @@ const REPORTS_KEPT: usize = 1_024;
 /// What the worker is to keep to.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerSettings {
-    /// Subjects that are looked at at once.
+    /// Subjects that are looked at at once; of each source, where there are several.
     pub concurrency: usize,
     /// How long after a look that Notion may not have been ready for the page is looked at once more.
     pub settle_after: TimeDelta,
@@ -95,6 +98,7 @@ pub struct Worker<S, N> {
     metrics: Metrics,
     settings: WorkerSettings,
     live: Arc<Live>,
+    seats: Seats,
     reports: broadcast::Sender<Report>,
 }
 
@@ -108,6 +112,7 @@ impl<S: Clone, N> Clone for Worker<S, N> {
             metrics: self.metrics.clone(),
             settings: self.settings,
             live: Arc::clone(&self.live),
+            seats: self.seats.clone(),
             reports: self.reports.clone(),
         }
     }
@@ -162,7 +167,8 @@ impl<S: Store, N: Notion> Worker<S, N> {
         settings: WorkerSettings,
     ) -> Self {
         let (reports, _) = broadcast::channel(REPORTS_KEPT);
-        Self { inbox, sources, cache, clock, metrics, settings, live: Arc::default(), reports }
+        let seats = Seats::new(sources.count(), settings.concurrency);
+        Self { inbox, sources, cache, clock, metrics, settings, live: Arc::default(), seats, reports }
     }
 
     /// Returns the queue in figures.
@@ -255,7 +261,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
     fn turn(&self, queue: &Queue, looks: &Looks) -> Duration {
         let gathered = looks.gathered_in().unwrap_or(TURN_MAX);
         let due = queue.next_due(looks.which()).map_or(TURN_MAX, |due_at| self.clock.until(due_at));
-        let due = if looks.taken.len() < self.settings.concurrency { due } else { TURN_MAX };
+        let due = if looks.taken.len() < self.seats.looks() { due } else { TURN_MAX };
         due.min(gathered).min(TURN_MAX)
     }
 
@@ -278,11 +284,14 @@ impl<S: Store, N: Notion> Worker<S, N> {
     }
 
     fn start_looks(&self, queue: &mut Queue, looks: &mut Looks, health: &Arc<WorkerHealth>) {
-        while looks.taken.len() < self.settings.concurrency {
+        while looks.taken.len() < self.seats.looks() {
             let (worker, health) = (self.clone(), Arc::clone(health));
-            if let Some(group) = looks.planned.pop_front() {
+            if let Some((group, seat)) = looks.next_group(&self.seats) {
                 let taken = Taken::Group(group.pages.iter().map(|wanted| wanted.look.subject).collect());
-                let task = looks.running.spawn(async move { worker.look_at_group(group, &health).await });
+                let task = looks.running.spawn(async move {
+                    let _seat = seat;
+                    worker.look_at_group(group, &health).await
+                });
                 looks.taken.insert(task.id(), taken);
             } else if let Some(look) = queue.take(looks.which(), self.clock.now()) {
                 let task = looks.running.spawn(async move {

@@ -34,6 +34,7 @@ pub(crate) fn fill(store: &SqliteStore, now: DateTime<Utc>) {
     cache.learn(SOURCE, HardStatuses::default());
     let source = StoredSource {
         id: SOURCE,
+        name: None,
         database: None,
         schema: "{}".to_owned(),
         mapping: "{}".to_owned(),

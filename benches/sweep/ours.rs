@@ -58,7 +58,8 @@ pub(crate) async fn sweep(notion: &Notion, db: &Path) -> SweepReport {
     let sweeper = Sweeper::new(store.clone(), sources, cache, (clock.clone(), metrics), settings);
 
     let (order, now) = (SweepOrder::by(AskedBy::Command), clock.now());
-    let id = store.write(move |rows| rows.ask_sweep(&order, now)).await.unwrap();
+    let asked = order.clone();
+    let id = store.write(move |rows| rows.ask_sweep(&asked, now)).await.unwrap();
     store.write(move |rows| rows.begin_sweep(id, now)).await.unwrap();
     let (progress, _heard) = watch::channel(SweepProgress::default());
     let report = sweeper.run(&Running { id, order, progress, stop: CancellationToken::new() }).await.unwrap();

@@ -12,7 +12,7 @@ use crate::{
     app::{lookup, token_file},
     causes::told,
     clock::Clock,
-    config::{Config, SourceAccess},
+    config::{Config, SourceAccess, Subscription},
     intake::handshake::TokenVault,
     lifecycle::health::{Health, State},
     lookup::scrape::{Parts, Scrape, Seen, SourceNames},
@@ -77,9 +77,10 @@ pub(super) fn names(config: &Config) -> SourceNames {
 
 /// Reads what is so whether or not a `serve` runs: what the database and the disk say.
 pub async fn state(config: &Config, clock: &Clock) -> Seen {
-    let (database, is_configured, file) = (config.db_path.clone(), config.has_verification_token(), token_file(config));
+    let (database, subscriptions) = (config.db_path.clone(), config.subscriptions());
     let parts: Parts = Box::new(move |reading: &mut Reading| {
-        reading.whether(&WEBHOOK_TOKEN_PRESENT, [], is_configured || matches!(file.read(), Ok(Some(_))));
+        let is_kept = |it: &Subscription| it.is_configured || matches!(token_file(it).read(), Ok(Some(_)));
+        reading.whether(&WEBHOOK_TOKEN_PRESENT, [], subscriptions.iter().any(is_kept));
         on_disk(&database, reading);
     });
     match lookup(config, clock) {

@@ -14,10 +14,13 @@ use crate::{
     config::Retention,
     inbox::Inbox,
     lifecycle::health::{self, Health, State},
-    lookup::status::{RUNNING, Running},
+    lookup::status::{RUNNING, Running, Trouble},
     metrics::{Metrics, label::Part},
-    notion::budget::{Budget, BudgetState},
-    sources::filter::Filter,
+    notion::{
+        Notion,
+        budget::{Budget, BudgetState},
+    },
+    sources::{SourceStanding, Sources},
     store::{Cutoffs, Rows, Store, StoreError},
     worker::Live,
 };
@@ -58,11 +61,12 @@ enum Stands {
 
 /// Keeps a running `serve` in order.
 #[derive(Debug)]
-pub struct Housekeeper<S> {
+pub struct Housekeeper<S, N> {
     /// The inbox, to wake it for what other processes put there.
     pub inbox: Inbox<S>,
-    /// What says which edits need no look; another process may find that it is wrong.
-    pub filter: Filter,
+    /// The sources: what says which edits of them need no look, of which another process may find that it is wrong, and
+    /// what is wrong with them.
+    pub sources: Sources<N>,
     /// The queue in figures.
     pub live: Arc<Live>,
     /// The budget of each token.
@@ -77,7 +81,7 @@ pub struct Housekeeper<S> {
     pub metrics: Metrics,
 }
 
-impl<S: Store> Housekeeper<S> {
+impl<S: Store, N: Notion> Housekeeper<S, N> {
     /// Keeps house until `stop`.
     pub async fn run(self, writer: health::Part, stop: CancellationToken) {
         let is_due = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
@@ -115,7 +119,7 @@ impl<S: Store> Housekeeper<S> {
     }
 
     async fn reread_filter(&self) {
-        if let Err(error) = self.filter.reread(self.inbox.store()).await {
+        if let Err(error) = self.sources.filter().reread(self.inbox.store()).await {
             warn!("cannot read whether the relevance filter is on: {}", told(&error));
         }
     }
@@ -130,6 +134,7 @@ impl<S: Store> Housekeeper<S> {
             looks: self.live.looks(),
             budgets: self.budgets.iter().filter_map(|budget| serde_json::to_value(budget.state()).ok()).collect(),
             problems: problems(&self.health),
+            sources: self.sources.standings().into_iter().filter_map(trouble).collect(),
         };
         let Ok(json) = serde_json::to_string(&running) else { return Ok(()) };
         let written = self.inbox.store().write(move |rows| rows.put_fact(RUNNING, &json)).await;
@@ -185,6 +190,10 @@ pub(super) async fn keep_budgets<S: Store>(store: &S, budgets: &[Budget]) -> Res
     let states: Vec<BudgetState> = budgets.iter().map(Budget::state).collect();
     let Ok(json) = serde_json::to_string(&states) else { return Ok(()) };
     store.write(move |rows| rows.put_fact(BUDGETS, &json)).await
+}
+
+fn trouble(SourceStanding { name, is_refused, problem }: SourceStanding) -> Option<(String, Trouble)> {
+    problem.map(|what| (name, Trouble { what, is_refused }))
 }
 
 /// Says what is wrong with each part that is not well.

@@ -108,6 +108,10 @@ impl Desk for Apart {
         Ok(Box::pin(asking::answer(&self.config, questions, terms, &self.clock)).await?)
     }
 
+    fn knows(&self, sources: &[String]) -> Result<(), Trouble> {
+        Ok(reconcile::known(&self.config, sources)?)
+    }
+
     async fn sweep(
         &self,
         order: SweepOrder,
@@ -158,6 +162,10 @@ impl Desk for Within {
         terms: Terms,
     ) -> Result<Vec<Result<Verdict, LookupError>>, Trouble> {
         Ok(self.lookup.answer_at((LookupDoor::Mcp, &self.metrics), questions, terms).await?)
+    }
+
+    fn knows(&self, sources: &[String]) -> Result<(), Trouble> {
+        Ok(reconcile::known(&self.config, sources)?)
     }
 
     async fn sweep(

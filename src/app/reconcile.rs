@@ -55,6 +55,18 @@ pub enum Reconciled {
     Stopped,
 }
 
+/// Refuses names that are none of a source of the settings.
+pub fn known(config: &Config, sources: &[String]) -> Result<(), AppError> {
+    if sources.is_empty() {
+        return Ok(());
+    }
+    let known: Vec<_> = config.sources()?.into_iter().map(|source| source.name).collect();
+    match sources.iter().find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(AppError::UnknownSource { name: name.clone(), known: known.join(", ") }),
+    }
+}
+
 /// Sweeps once, and waits for the end. `told` hears how it stands.
 pub async fn run(
     config: &Config,
@@ -67,6 +79,7 @@ pub async fn run(
         // Nobody serves a database that is not there, so this process will have to ask Notion.
         config.notion()?;
     }
+    known(config, &order.sources)?;
     run_over(&store(config, clock)?, config, (order, stop), clock, told).await
 }
 
@@ -84,9 +97,9 @@ pub(super) async fn run_over(
             Turn::Ours(_right) => {
                 let run = Run::prepare(config, store, clock).await?;
                 if !order.dry_run {
-                    asked = Some(ask(store, order, asked, clock).await?);
+                    asked = Some(ask(store, order.clone(), asked, clock).await?);
                 }
-                if let CarriedOut::Ended(report) = run.sweep((order, stop), asked, &mut told).await? {
+                if let CarriedOut::Ended(report) = run.sweep((order.clone(), stop), asked, &mut told).await? {
                     return Ok(Reconciled::Ended(report));
                 }
             }
@@ -98,7 +111,7 @@ pub(super) async fn run_over(
                 };
                 // Its process may have died over it.
                 if sweep.as_ref().is_none_or(StoredSweep::died) {
-                    asked = Some(ask(store, order, asked, clock).await?);
+                    asked = Some(ask(store, order.clone(), asked, clock).await?);
                 }
                 if let Some(report) = sweep.as_ref().and_then(|sweep| sweep.report.clone()) {
                     return Ok(Reconciled::Ended(Box::new(report)));

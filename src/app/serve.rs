@@ -95,7 +95,8 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
     let Clients { sources, budgets } = clients(config, &service.sources, clock, &metrics)?;
     let configured: Vec<_> = sources.iter().map(|(source, _)| source.clone()).collect();
     let sources = Sources::new(sources);
-    let ours = OurSources::filtered_by(sources.filter().clone());
+    let workspaces = service.sources.iter().map(|access| access.source.workspace);
+    let ours = OurSources::filtered_by(sources.filter().clone()).within(workspaces);
     ours.set(known(&configured, &[]));
     let running = Running {
         sources: sources.clone(),
@@ -106,14 +107,14 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
     };
     let scrape = Scrape::new(lookup.clone(), metrics.clone(), gauges::names(config), running.parts());
     let intake = Intake::new(inbox.clone(), vault, ours.clone(), clock.clone(), metrics.clone());
-    let filter = sources.filter().clone();
     let cache = cache(config)?;
     let nightly = nightly(config, &store, (sources.clone(), cache.clone()), (clock.clone(), metrics.clone()));
+    let asked = sources.clone();
     let worker = Worker::new(inbox.clone(), sources, cache, (clock.clone(), metrics.clone()), worker_settings(config));
 
     let keeper = housekeeping::Housekeeper {
         inbox,
-        filter,
+        sources: asked,
         live: worker.live(),
         budgets,
         retention: config.retention.clone(),

@@ -12,7 +12,10 @@ use crate::{
     causes::told,
     clock::Clock,
     lookup::status::NEXT_SWEEP,
-    model::sweep::{AskedBy, SweepId, SweepOrder, SweepProgress, SweepReport, SweepState},
+    model::{
+        id::DataSourceId,
+        sweep::{AskedBy, SweepId, SweepOrder, SweepProgress, SweepReport, SweepState},
+    },
     notion::Notion,
     sources::Sources,
     store::{Rows, Store as _, StoreError, StoredSweep, sqlite::SqliteStore},
@@ -24,6 +27,13 @@ const ROUND: Duration = Duration::from_secs(1);
 
 /// A complete sweep that began longer ago is too old.
 const COMPLETE_WITHIN: TimeDelta = TimeDelta::days(1);
+
+/// A source whose proof is older needs a sweep, although one of all sources was complete since: a little longer than from
+/// one daily sweep to the next.
+const PROVEN_WITHIN: TimeDelta = TimeDelta::hours(26);
+
+/// As many past sweeps are looked through for the last try.
+const SWEEPS_LOOKED_THROUGH: u32 = 50;
 
 /// After a sweep that was not complete the next one is not tried before this.
 const TRIED_AGAIN_AFTER: TimeDelta = TimeDelta::hours(1);
@@ -40,7 +50,7 @@ pub(super) struct Sweeping<N> {
 }
 
 /// A sweep to carry out.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Job<'a> {
     pub(super) id: SweepId,
     pub(super) order: SweepOrder,
@@ -97,7 +107,8 @@ impl<N: Notion> Sweeping<N> {
         let folder = tempfile::Builder::new().prefix("suppressd-dry-run-").tempdir().map_err(AppError::DryRun)?;
         let (store, path, now) = (self.store.clone(), folder.path().join("cache.db"), self.clock.now());
         let copy = blocking(move || store.copy_to(&path, now)).await?;
-        let id = copy.write(move |rows| rows.ask_sweep(&order, now)).await?;
+        let asked = order.clone();
+        let id = copy.write(move |rows| rows.ask_sweep(&asked, now)).await?;
         follow(&self.sweeper.over(copy), Job { id, order, stop }, round, tell).await
     }
 }
@@ -192,6 +203,12 @@ impl<N: Notion> Nightly<N> {
         drop(self.sweeping.store.write(move |rows| rows.put_fact(NEXT_SWEEP, &told_at)).await);
     }
 
+    /// Lists the sources by name, with what each is known to be.
+    fn configured(&self) -> Vec<(String, Option<DataSourceId>)> {
+        let named = |nth| (self.sources.name(nth).to_owned(), self.sources.data_source(nth));
+        (0..self.sources.count()).map(named).collect()
+    }
+
     /// Asks for what is due, and carries out what was asked for first.
     async fn turn(&self, due_at: &mut Option<DateTime<Utc>>, stop: &CancellationToken) -> Result<(), AppError> {
         let now = self.sweeping.clock.now();
@@ -207,17 +224,19 @@ impl<N: Notion> Nightly<N> {
             Some(asked) => (asked.id, asked.order),
             None if daily.is_none() => return Ok(()),
             None => {
-                let needed = self.sweeping.store.read(move |rows| is_needed(rows, now)).await?;
-                let asked_by = match (is_daily, needed) {
-                    (true, _) => AskedBy::Schedule,
-                    (false, true) => AskedBy::Need,
-                    (false, false) => return Ok(()),
+                let configured = self.configured();
+                let needed = self.sweeping.store.read(move |rows| needed(rows, &configured, now)).await?;
+                let order = match (is_daily, needed) {
+                    (true, _) => SweepOrder::by(AskedBy::Schedule),
+                    (false, Some(sources)) => SweepOrder::by(AskedBy::Need).only(sources),
+                    (false, None) => return Ok(()),
                 };
-                let order = SweepOrder::by(asked_by);
-                (self.sweeping.store.write(move |rows| rows.ask_sweep(&order, now)).await?, order)
+                let asked = order.clone();
+                (self.sweeping.store.write(move |rows| rows.ask_sweep(&asked, now)).await?, order)
             }
         };
-        info!(sweep = id.0, asked_by = order.asked_by.name(), "sweep {id} begins");
+        let asked_by = order.asked_by.name();
+        info!(sweep = id.0, asked_by, sources = order.sources.join(", "), "sweep {id} begins");
         if let CarriedOut::Ended(report) = self.sweeping.carry_out(Job { id, order, stop }, |_| Ok(false)).await? {
             info!(
                 sweep = id.0,
@@ -239,16 +258,38 @@ impl<N: Notion> Nightly<N> {
     }
 }
 
-/// Returns whether no complete sweep is young enough, and the last try is not too young.
-fn is_needed(rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    let is_young = |at: DateTime<Utc>| at <= now && now - at < COMPLETE_WITHIN;
-    let complete = rows.last_complete_sweep()?.is_some_and(is_young);
-    let proven = rows.sources()?.iter().all(|source| source.retired_at.is_some() || source.watermark.is_some());
-    if complete && proven {
-        return Ok(false);
+/// Returns the sources that need a sweep, because their proof or the last complete sweep is too old and the last try is
+/// not too young; none of them stands for all. One that cannot be read does not have the others read again and again.
+fn needed(
+    rows: &mut dyn Rows,
+    configured: &[(String, Option<DataSourceId>)],
+    now: DateTime<Utc>,
+) -> Result<Option<Vec<String>>, StoreError> {
+    let is_younger = |at: DateTime<Utc>, than: TimeDelta| at <= now && now - at < than;
+    let stored = rows.sources()?;
+    let unproven_within = |span: TimeDelta| {
+        let is_proven = |id: DataSourceId| {
+            let stored = stored.iter().find(|stored| stored.id == id && stored.retired_at.is_none());
+            stored.and_then(|stored| stored.watermark).is_some_and(|at| is_younger(at, span))
+        };
+        let unproven = configured.iter().filter(|(_, id)| !id.is_some_and(is_proven));
+        unproven.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    let is_complete = rows.last_complete_sweep()?.is_some_and(|at| is_younger(at, COMPLETE_WITHIN));
+    if is_complete && unproven_within(PROVEN_WITHIN).is_empty() {
+        return Ok(None);
     }
-    let last = rows.sweeps(10)?.into_iter().find(|sweep| !sweep.order.dry_run && sweep.state.is_over());
-    Ok(last.is_none_or(|last| may_be_tried_again(&last, now)))
+    let mut wanted = unproven_within(COMPLETE_WITHIN);
+    if wanted.len() == configured.len() {
+        wanted.clear();
+    }
+    let tried = |sweep: &StoredSweep| {
+        let sources = &sweep.order.sources;
+        let is_of_these = sources.is_empty() || sources.iter().any(|name| wanted.contains(name));
+        !sweep.order.dry_run && sweep.state.is_over() && is_of_these
+    };
+    let last = rows.sweeps(SWEEPS_LOOKED_THROUGH)?.into_iter().find(tried);
+    Ok(last.is_none_or(|last| may_be_tried_again(&last, now)).then_some(wanted))
 }
 
 fn may_be_tried_again(last: &StoredSweep, now: DateTime<Utc>) -> bool {
@@ -266,5 +307,124 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
         Err(died) => Err(AppError::DryRun(std::io::Error::other(died))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        model::sweep::{DriftCounts, SweepCounts},
+        store::StoredSource,
+    };
+
+    const HOUR: TimeDelta = TimeDelta::hours(1);
+
+    fn now() -> DateTime<Utc> {
+        "2026-01-06T12:00:00Z".parse().unwrap()
+    }
+
+    fn id(n: u128) -> DataSourceId {
+        DataSourceId::from_uuid(Uuid::from_u128(n))
+    }
+
+    struct World {
+        _folder: tempfile::TempDir,
+        store: SqliteStore,
+    }
+
+    impl World {
+        /// Two sources that sweeps have proven so long ago, if they have.
+        async fn proven(ago: [Option<TimeDelta>; 2]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let store = SqliteStore::open(&folder.path().join("cache.db"), 1, now()).unwrap();
+            let written = store.write(move |rows| {
+                for (n, ago) in (1..).zip(ago) {
+                    rows.put_source(&StoredSource {
+                        id: id(n),
+                        name: None,
+                        database: None,
+                        schema: "{}".to_owned(),
+                        mapping: "{}".to_owned(),
+                        hard: "[]".to_owned(),
+                        resolved_at: now(),
+                        watermark: None,
+                        retired_at: None,
+                    })?;
+                    if let Some(ago) = ago {
+                        rows.set_watermark(id(n), now() - ago)?;
+                    }
+                }
+                Ok(())
+            });
+            written.await.unwrap();
+            Self { _folder: folder, store }
+        }
+
+        /// A sweep of these sources, or of all, ended so long ago.
+        async fn swept(self, sources: &[&str], outcome: SweepState, ago: TimeDelta) -> Self {
+            let sources: Vec<_> = sources.iter().map(|name| (*name).to_owned()).collect();
+            let at = now() - ago;
+            let report = SweepReport {
+                sweep: None,
+                outcome,
+                dry_run: false,
+                started_at: at,
+                completed_at: at,
+                duration_seconds: 0.0,
+                counts: SweepCounts::default(),
+                drift: DriftCounts::none(),
+                errors_count: 0,
+                errors: Vec::new(),
+                notes: Vec::new(),
+                sources: Vec::new(),
+                differences: Vec::new(),
+            };
+            let written = self.store.write(move |rows| {
+                let sweep = rows.ask_sweep(&SweepOrder::by(AskedBy::Need).only(sources), at)?;
+                rows.begin_sweep(sweep, at)?;
+                rows.end_sweep(sweep, &report)
+            });
+            written.await.unwrap();
+            self
+        }
+
+        async fn check(&self, expected: Option<&[&str]>) {
+            let configured = [("one".to_owned(), Some(id(1))), ("two".to_owned(), Some(id(2)))];
+            let found = self.store.read(move |rows| needed(rows, &configured, now())).await.unwrap();
+            let expected = expected.map(|names| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_source_whose_proof_is_too_old_is_swept_again() {
+        let (young, old) = (Some(HOUR), Some(HOUR * 25));
+        World::proven([None, None]).await.check(Some(&[])).await;
+        World::proven([old, old]).await.check(Some(&[])).await;
+        let partial = World::proven([young, old]).await.swept(&[], SweepState::Partial, HOUR * 2).await;
+        partial.check(Some(&["two"])).await;
+        let mended = World::proven([young, young]).await.swept(&["two"], SweepState::Complete, HOUR).await;
+        mended.check(Some(&[])).await;
+        let complete = World::proven([young, young]).await.swept(&[], SweepState::Complete, HOUR).await;
+        complete.check(None).await;
+        let remapped = World::proven([young, None]).await.swept(&[], SweepState::Complete, HOUR).await;
+        remapped.check(Some(&["two"])).await;
+        // The lag of the index makes a proof a little older than its sweep.
+        let nightly = World::proven([old, old]).await.swept(&[], SweepState::Complete, HOUR * 23).await;
+        nightly.check(None).await;
+    }
+
+    #[tokio::test]
+    async fn a_source_that_failed_is_tried_again_after_an_hour_whatever_another_one_does() {
+        let proven = || World::proven([Some(HOUR), Some(HOUR * 25)]);
+        let minutes = TimeDelta::minutes;
+        let failed = proven().await.swept(&["two"], SweepState::Failed, minutes(59)).await;
+        failed.swept(&["one"], SweepState::Complete, minutes(5)).await.check(None).await;
+        let failed = proven().await.swept(&["two"], SweepState::Failed, minutes(61)).await;
+        failed.swept(&["one"], SweepState::Failed, minutes(5)).await.check(Some(&["two"])).await;
+        proven().await.swept(&[], SweepState::Partial, minutes(59)).await.check(None).await;
     }
 }

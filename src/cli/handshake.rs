@@ -1,6 +1,6 @@
-//! `handshake`: the verification token that Notion sent.
+//! `handshake`: the verification tokens that Notion sent.
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 
 use crate::{
     app,
@@ -10,48 +10,122 @@ use crate::{
         failure::NextStep,
         output::{Output, WARNING},
     },
-    config::Config,
+    config::{Config, Subscription},
     intake::handshake::instructions,
 };
 
 /// What brings a token.
 const AWAIT: &str = "start `suppressd serve` and create a webhook subscription in Notion: it sends one";
 
-/// Tells of the stored token, shows it with what to click, or forgets it.
+/// Tells of the stored tokens, shows them with what to click, or forgets one.
 pub(super) fn run(args: &HandshakeArgs, config: &Config) -> anyhow::Result<ExitStatus> {
-    let file = app::token_file(config);
-    let path = file.path().display();
+    let all = config.subscriptions();
+    let meant = match &args.source {
+        None => all.iter().collect::<Vec<_>>(),
+        Some(name) => vec![of_source(&all, name)?],
+    };
     let mut output = Output::stdout();
     if args.reset {
-        let done = if file.remove()? { "forgot the token" } else { "there is no token" };
-        output.line(format_args!("{done} in {path}"))?;
-        if !config.has_verification_token() {
-            output.line(
-                "every delivery is refused until the next handshake, which is taken: create the subscription anew",
-            )?;
-        }
+        reset(&mut output, &meant)?;
+    } else if args.show {
+        show(&mut output, &meant)?;
     } else {
-        match file.read()? {
-            Some(token) if args.show => output.line(instructions(&token, file.path()))?,
-            Some(_) => {
-                output.line(format_args!("a token is stored in {path}"))?;
-                output.line("`suppressd handshake --show` prints it with what to click in Notion")?;
-            }
-            None if args.show => {
-                return Err(anyhow!("no token is stored in {path}").context(NextStep(AWAIT)));
-            }
-            None => {
-                output.line(format_args!("no token is stored in {path}"))?;
-                if !config.has_verification_token() {
-                    output.line(AWAIT)?;
-                }
-            }
+        for subscription in &meant {
+            tell(&mut output, subscription, all.len() > 1)?;
         }
     }
-    if config.has_verification_token() {
+    for subscription in meant.iter().filter(|subscription| subscription.is_configured) {
+        let variable = &subscription.variable;
         output.line(format_args!(
-            "{WARNING}NOTION_VERIFICATION_TOKEN is set{WARNING:#}: it counts instead, and no handshake is taken"
+            "{WARNING}{variable} is set{WARNING:#}: it counts instead, and no handshake is taken for it"
         ))?;
     }
     Ok(ExitStatus::Success)
+}
+
+fn of_source<'s>(all: &'s [Subscription], name: &str) -> anyhow::Result<&'s Subscription> {
+    let found = all.iter().find(|subscription| subscription.sources.iter().any(|source| source == name));
+    found.ok_or_else(|| {
+        let names: Vec<_> = all.iter().flat_map(|subscription| subscription.sources.iter().cloned()).collect();
+        anyhow!("no source is called {name:?}: the settings have {}", names.join(", "))
+    })
+}
+
+fn reset<W: std::io::Write>(output: &mut Output<W>, meant: &[&Subscription]) -> anyhow::Result<()> {
+    let mut stored = Vec::new();
+    for subscription in meant {
+        // What is no token any more is there to be forgotten, too.
+        if !matches!(app::token_file(subscription).read(), Ok(None)) {
+            stored.push(*subscription);
+        }
+    }
+    let subscription = match (stored.as_slice(), meant) {
+        ([only], _) | ([], [only, ..]) => *only,
+        ([], []) => return Ok(()),
+        (several, _) => {
+            let which: Vec<_> = several.iter().map(|subscription| named(subscription)).collect();
+            bail!(
+                anyhow!("several tokens are stored: {}", which.join("; "))
+                    .context(NextStep("say whose is to be forgotten with --source"))
+            )
+        }
+    };
+    let file = app::token_file(subscription);
+    let done = if file.remove()? { "forgot the token" } else { "there is no token" };
+    output.line(format_args!("{done} in {}", file.path().display()))?;
+    if !subscription.is_configured {
+        output.line(
+            "every delivery that it signs is refused until the next handshake, which is taken: create the subscription anew",
+        )?;
+    }
+    Ok(())
+}
+
+fn show<W: std::io::Write>(output: &mut Output<W>, meant: &[&Subscription]) -> anyhow::Result<()> {
+    let mut is_shown = false;
+    for subscription in meant {
+        let file = app::token_file(subscription);
+        if let Some(token) = file.read()? {
+            is_shown = true;
+            if meant.len() > 1 {
+                output.line(format_args!("For {}:", named(subscription)))?;
+            }
+            output.line(instructions(&token, file.path()))?;
+        }
+    }
+    let paths: Vec<_> = meant.iter().map(|subscription| subscription.token_path.display().to_string()).collect();
+    if is_shown {
+        return Ok(());
+    }
+    Err(anyhow!("no token is stored in {}", paths.join(" or ")).context(NextStep(AWAIT)))
+}
+
+fn tell<W: std::io::Write>(output: &mut Output<W>, subscription: &Subscription, is_one_of: bool) -> anyhow::Result<()> {
+    let file = app::token_file(subscription);
+    let path = file.path().display();
+    if is_one_of {
+        output.line(format_args!("{}:", named(subscription)))?;
+    }
+    match file.read()? {
+        Some(_) => {
+            output.line(format_args!("a token is stored in {path}"))?;
+            output.line("`suppressd handshake --show` prints it with what to click in Notion")?;
+        }
+        None => {
+            output.line(format_args!("no token is stored in {path}"))?;
+            if !subscription.is_configured {
+                output.line(AWAIT)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Names a subscription by its sources and its variable.
+fn named(subscription: &Subscription) -> String {
+    match subscription.sources.as_slice() {
+        [] => format!("no source ({})", subscription.variable),
+        [source] => format!("source {source} ({})", subscription.variable),
+        sources => format!("sources {} ({})", sources.join(", "), subscription.variable),
+    }
 }

@@ -50,11 +50,12 @@ pub(super) async fn run(args: &ReconcileArgs, config: &Config) -> anyhow::Result
 
 async fn again_and_again(args: &ReconcileArgs, config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<ExitStatus> {
     let order = SweepOrder {
-        asked_by: AskedBy::Command,
         dry_run: args.dry_run,
         ttl_days: args.ttl_days,
         accept_missing: args.accept_missing,
-    };
+        ..SweepOrder::by(AskedBy::Command)
+    }
+    .only(args.sources.clone());
     let clock = Clock::system();
     let mut last = ExitStatus::Stale;
     loop {
@@ -68,7 +69,7 @@ async fn again_and_again(args: &ReconcileArgs, config: &Config, lifecycle: &Life
             }
             show(&bar, standing);
         };
-        let reconciled = reconcile::run(config, order, &lifecycle.soft, &clock, told).await;
+        let reconciled = reconcile::run(config, order.clone(), &lifecycle.soft, &clock, told).await;
         bar.finish_and_clear();
         let mut output = Output::stdout();
         match (reconciled, args.interval) {

@@ -13,7 +13,7 @@ use crate::{
     },
     clock::Clock,
     config::Config,
-    lookup::status::{FilterState, Relevance, Running, Status},
+    lookup::status::{FilterState, Relevance, Running, Source, Status},
     model::sweep::SweepState,
     notion::budget::BudgetState,
 };
@@ -87,12 +87,50 @@ impl<W: std::io::Write> Screen<'_, W> {
             ),
         )?;
         self.sweeps(status)?;
-        for source in &status.sources {
-            let proven = source.watermark.map(|at| format!("proven {}", instant(at, self.now)));
-            let proven = proven.unwrap_or_else(|| format!("{WARNING}never swept{WARNING:#}"));
-            self.row("source", &format!("{}, {proven}", source.id))?;
+        status.sources.iter().try_for_each(|source| self.source(source))
+    }
+
+    fn source(&mut self, source: &Source) -> std::io::Result<()> {
+        let title = source.title.as_ref().map(|title| format!("«{}»", plain(title)));
+        let id = source.id.as_ref().or(source.table.as_ref()).cloned();
+        let named = [source.name.clone(), title, id].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let proven = match (source.watermark, source.retired_at, source.resolved_at) {
+            (_, Some(at), _) => {
+                format!("{WARNING}not in the settings{WARNING:#} since {}: its rows expire", instant(at, self.now))
+            }
+            (Some(at), ..) => format!("proven {}", instant(at, self.now)),
+            (None, None, Some(_)) => format!("{WARNING}never swept{WARNING:#}"),
+            (None, None, None) => format!("{WARNING}never read{WARNING:#}"),
+        };
+        self.row("source", &format!("{named}, {proven}"))?;
+        if let Some(trouble) = &source.problem {
+            self.row("", &format!("{BAD}problem{BAD:#}: {}", plain(&trouble.what)))?;
         }
-        Ok(())
+        let (rows, pages) = (source.entries, source.pages);
+        let seen = source.last_seen_at.map(|at| format!(", last seen {}", relative(at, self.now))).unwrap_or_default();
+        self.row(
+            "",
+            &format!(
+                "{} rows with a strong key and {} with a weak one, from {} ({} without a key, {} missing){seen}",
+                rows.strong,
+                rows.weak,
+                counted(pages, "page"),
+                source.pages_without_key,
+                source.pages_missing
+            ),
+        )?;
+        if let Some(sweep) = &source.last_sweep {
+            let why = sweep.error.as_ref().map(|error| format!(": {}", plain(error))).unwrap_or_default();
+            let at = relative(sweep.completed_at, self.now);
+            self.row("", &format!("sweep {}: {}, {at}{why}", sweep.sweep, sweep.outcome.name()))?;
+        }
+        match source.filter {
+            FilterState::On => Ok(()),
+            FilterState::Off | FilterState::Unused => {
+                let why = source.filter_because.as_ref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
+                self.row("", &format!("every edit is looked at{why}"))
+            }
+        }
     }
 
     fn sweeps(&mut self, status: &Status) -> std::io::Result<()> {

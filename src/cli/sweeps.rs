@@ -117,7 +117,8 @@ pub(super) fn outcome(sweep: &ListedSweep) -> (String, Style) {
         SweepState::Failed => BAD,
     };
     let dry_run = if sweep.dry_run { " (dry run)" } else { "" };
-    (format!("{}{dry_run}", sweep.outcome.name()), style)
+    let only = if sweep.sources.is_empty() { String::new() } else { format!(" for {}", sweep.sources.join(", ")) };
+    (format!("{}{only}{dry_run}", sweep.outcome.name()), style)
 }
 
 /// Returns what else there is to say: how far a sweep is, or why it did not come to its end. `serves` tells whether a

@@ -61,6 +61,14 @@ fn write_sources(text: &mut String, sources: &[Described]) -> fmt::Result {
         if let Some(variable) = &source.api_key_env {
             writeln!(text, "api_key_env = {}  # {}", quoted(variable), shown(&source.api_key))?;
         }
+        if let Some(signing) = &source.signing {
+            let [token, previous] = &signing.tokens;
+            let variable = quoted(&signing.variable);
+            writeln!(text, "verification_token_env = {variable}  # {}; previous {}", shown(token), shown(previous))?;
+        }
+        if let Some(workspace) = source.workspace {
+            writeln!(text, "workspace_id = {}", quoted(&workspace.to_string()))?;
+        }
         let statuses = source.hard_statuses.iter().cloned().map(Value::String).collect();
         writeln!(text, "hard_statuses = {}", Value::Array(statuses))?;
         if !source.properties.is_empty() {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::SecretString;
 use toml::{Table, Value};
+use uuid::Uuid;
 
 use crate::{
     config::{
@@ -34,6 +35,8 @@ pub struct SourceConfig {
     pub properties: BTreeMap<Role, String>,
     /// The statuses that mean «leave alone».
     pub hard_statuses: Vec<String>,
+    /// The workspace that it is in, where somebody said so.
+    pub workspace: Option<Uuid>,
 }
 
 /// A source with the token that opens it.
@@ -55,6 +58,18 @@ pub(crate) struct Described {
     /// The variable that was named for its token, if one was.
     pub(crate) api_key_env: Option<String>,
     pub(crate) api_key: Secret,
+    pub(crate) workspace: Option<Uuid>,
+    /// What signs the deliveries of its connection, where that is one of its own.
+    pub(crate) signing: Option<Signing>,
+}
+
+/// What signs the deliveries of one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Signing {
+    /// The variable that holds the token.
+    pub(crate) variable: String,
+    /// The token, and the one before it.
+    pub(crate) tokens: [Secret; 2],
 }
 
 impl Described {
@@ -65,7 +80,8 @@ impl Described {
             self.problem(Fault::new("names no table", mend))
         })?;
         let (name, properties) = (self.name.clone(), self.properties.clone());
-        Ok(SourceConfig { name, table, properties, hard_statuses: self.hard_statuses.clone() })
+        let (hard_statuses, workspace) = (self.hard_statuses.clone(), self.workspace);
+        Ok(SourceConfig { name, table, properties, hard_statuses, workspace })
     }
 
     /// Returns the token, or that there is none.
@@ -113,6 +129,11 @@ pub(crate) fn read<E: Fn(&str) -> Option<String>>(layers: &mut Layers<'_, E>) ->
                 None => api_key.clone(),
             },
             api_key_env: entry.api_key_env,
+            workspace: entry.workspace,
+            signing: entry.signing_env.map(|variable| Signing {
+                tokens: [variable.clone(), format!("{variable}_PREVIOUS")].map(|name| layers.secret_named(&[&name])),
+                variable,
+            }),
         })
         .collect();
     refuse_twins(layers, sources)
@@ -126,7 +147,7 @@ fn outside_table<E: Fn(&str) -> Option<String>>(layers: &mut Layers<'_, E>) -> R
 }
 
 /// Takes the data source where both are given: it is the narrower word.
-fn table_of(database: Option<uuid::Uuid>, data_source: Option<uuid::Uuid>) -> Option<TableId> {
+fn table_of(database: Option<Uuid>, data_source: Option<Uuid>) -> Option<TableId> {
     let data_source = data_source.map(|id| TableId::DataSource(DataSourceId::from_uuid(id)));
     data_source.or_else(|| database.map(|id| TableId::Database(DatabaseId::from_uuid(id))))
 }
@@ -139,9 +160,20 @@ struct Entry {
     properties: BTreeMap<Role, String>,
     hard_statuses: Option<Vec<String>>,
     api_key_env: Option<String>,
+    signing_env: Option<String>,
+    workspace: Option<Uuid>,
 }
 
-const ENTRY_KEYS: [&str; 6] = ["name", "database_id", "data_source_id", "api_key_env", "properties", "hard_statuses"];
+const ENTRY_KEYS: [&str; 8] = [
+    "name",
+    "database_id",
+    "data_source_id",
+    "workspace_id",
+    "api_key_env",
+    "verification_token_env",
+    "properties",
+    "hard_statuses",
+];
 
 fn read_entry<E: Fn(&str) -> Option<String>>(
     layers: &mut Layers<'_, E>,
@@ -154,6 +186,8 @@ fn read_entry<E: Fn(&str) -> Option<String>>(
     let database = reader.value("database_id", |value| parse::table_id(&text_of(value)?));
     let data_source = reader.value("data_source_id", |value| parse::table_id(&text_of(value)?));
     let api_key_env = reader.value("api_key_env", |value| parse::variable_name(&text_of(value)?));
+    let signing_env = reader.value("verification_token_env", |value| parse::variable_name(&text_of(value)?));
+    let workspace = reader.value("workspace_id", |value| parse::table_id(&text_of(value)?));
     let hard_statuses =
         reader.value("hard_statuses", |value| list_of(value)?.iter().map(|text| parse::nonblank(text)).collect());
     let properties = reader.properties();
@@ -165,6 +199,9 @@ fn read_entry<E: Fn(&str) -> Option<String>>(
         properties: properties?,
         hard_statuses: hard_statuses?,
         api_key_env: api_key_env?,
+        // The variable that is meant where none is named.
+        signing_env: signing_env?.filter(|name| !settings::VERIFICATION_TOKEN.variables.contains(&name.as_str())),
+        workspace: workspace?,
     })
 }
 
@@ -182,6 +219,7 @@ impl<E: Fn(&str) -> Option<String>> EntryReader<'_, '_, E> {
                 key,
                 match key.as_str() {
                     "api_key" | "token" => misplaced_secret("NOTION_API_KEY"),
+                    "verification_token" => misplaced_secret("NOTION_VERIFICATION_TOKEN"),
                     _ => unknown(key, ENTRY_KEYS),
                 },
             );

@@ -117,6 +117,8 @@ struct Wish {
     ttl_days: Option<u32>,
     /// Believe it where many pages answer 404 at once: they were really deleted.
     accept_missing: bool,
+    /// Sweep only these sources, by their names in the settings; by default all. Nothing expires after that.
+    sources: Vec<String>,
 }
 
 /// Reads a whole number, also one that is written `14.0`: to JSON Schema that is the same.
@@ -147,14 +149,18 @@ impl FromBody for Wish {
     }
 
     fn examples() -> Vec<(&'static str, serde_json::Value)> {
-        vec![("a sweep", json!({})), ("a dry run", json!({"dry_run": true}))]
+        vec![
+            ("a sweep", json!({})),
+            ("a dry run", json!({"dry_run": true})),
+            ("one source", json!({"sources": ["notion"]})),
+        ]
     }
 }
 
 impl Wish {
-    const fn order(&self) -> SweepOrder {
-        let Self { dry_run, ttl_days, accept_missing } = *self;
-        SweepOrder { asked_by: AskedBy::Api, dry_run, ttl_days, accept_missing }
+    fn order(self) -> SweepOrder {
+        let Self { dry_run, ttl_days, accept_missing, sources } = self;
+        SweepOrder { dry_run, ttl_days, accept_missing, ..SweepOrder::by(AskedBy::Api) }.only(sources)
     }
 }
 
@@ -196,6 +202,10 @@ async fn reconcile<S: Store>(
     Query(Nothing {}): Query<Nothing>,
     Sent { read: wish, .. }: Sent<Wish>,
 ) -> Result<Accepted, Problem> {
+    if let [unknown, ..] = private.lookup.unknown_sources(&wish.sources).as_slice() {
+        let detail = format!("there is no source {unknown:?} in the settings: GET /v1/status lists the sources");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+    }
     let (sweep, already) = match private.lookup.ask_sweep(wish.order()).await? {
         Asked::New(sweep) => (sweep, false),
         Asked::Already(sweep) => (sweep, true),

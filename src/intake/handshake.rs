@@ -1,13 +1,19 @@
-//! The verification tokens that are known, and the one handshake that may bring one.
+//! The verification tokens that are known, and the handshakes that may bring one.
 //!
-//! A handshake is trusted because nobody else is known yet, so it is taken only then: while a token is configured or
-//! kept in the file, later ones change nothing, whoever sends them. Another process can forget or bring the kept
-//! token (`suppressd handshake --reset`, a second receiver): the file is looked at again when the last look is older
-//! than a second, so that a forgotten token stops to count and a handshake is taken without a restart.
+//! A delivery may be signed with any known token: those that are configured, of whichever connection, and those that
+//! handshakes brought. A handshake says nothing of whose it is, so what matters is only that it fills an empty place:
+//! each subscription whose token is not configured has a file for one, and a token that is configured or kept is never
+//! replaced, whoever sends another. A token that is known already fills no second place. So a stranger can bring a
+//! token only while one is awaited; Notion then refuses it, and the operator forgets it.
+//!
+//! Another process can forget or bring a kept token (`suppressd handshake --reset`, a second receiver): the files are
+//! looked at again when the last look is older than a second, so that a forgotten token stops to count and a handshake
+//! is taken without a restart.
 
 use std::{
     io::{IsTerminal as _, Write as _, stderr},
     path::Path,
+    slice,
     sync::Arc,
     time::Duration,
 };
@@ -20,34 +26,40 @@ use crate::{
         seldom::Seldom,
         token_file::{TokenFile, TokenFileError},
     },
-    notion::signature::VerificationToken,
+    notion::signature::{self, VerificationToken},
 };
 
-/// For how long the last look at the token file counts.
+/// For how long the last look at the token files counts.
 const LOOK_VALID: Duration = Duration::from_secs(1);
+
+/// What two tokens are compared by: whether both sign it alike.
+const PROBE: &[u8] = b"suppressd";
 
 /// Knows the tokens. Clones are handles to the same vault.
 #[derive(Debug, Clone)]
-pub struct TokenVault(Source);
+pub struct TokenVault(Arc<Inside>);
 
-#[derive(Debug, Clone)]
-enum Source {
-    Configured(Arc<[VerificationToken]>),
-    Kept(Arc<Keeping>),
-}
-
-/// The token file, and what it held when it was last looked at.
 #[derive(Debug)]
-struct Keeping {
-    file: TokenFile,
-    held: Mutex<Held>,
+struct Inside {
+    configured: Vec<VerificationToken>,
+    files: Vec<TokenFile>,
+    /// One lock for all files, so that handshakes take turns.
+    kept: Mutex<Kept>,
     warnings: Seldom,
 }
 
+/// The token files, and what they held when they were last looked at.
 #[derive(Debug)]
-struct Held {
-    token: Option<VerificationToken>,
+struct Kept {
+    places: Vec<Place>,
     looked_at: Instant,
+}
+
+/// The place for the token of one subscription.
+#[derive(Debug)]
+struct Place {
+    file: TokenFile,
+    token: Option<VerificationToken>,
 }
 
 /// What became of a handshake.
@@ -55,87 +67,110 @@ struct Held {
 pub enum Handshake {
     /// Its token is stored, and was shown to the operator.
     Shown,
-    /// A token is known already: nothing has changed.
+    /// No token is awaited, or this one is known already: nothing has changed.
     Ignored,
 }
 
 impl TokenVault {
+    /// Makes a vault of tokens that are configured, and of what `files` keep; a handshake is taken while one of them
+    /// keeps nothing.
+    pub fn new(
+        configured: Vec<VerificationToken>,
+        files: impl IntoIterator<Item = TokenFile>,
+    ) -> Result<Self, TokenFileError> {
+        let files: Vec<TokenFile> = files.into_iter().collect();
+        let places = files.iter().map(|file| Ok(Place { token: file.read()?, file: file.clone() }));
+        let kept = Kept { places: places.collect::<Result<_, _>>()?, looked_at: Instant::now() };
+        Ok(Self(Arc::new(Inside { configured, files, kept: Mutex::new(kept), warnings: Seldom::default() })))
+    }
+
     /// Makes a vault of configured tokens: two while a subscription is re-created. It takes no handshake.
     pub fn configured(tokens: Vec<VerificationToken>) -> Self {
-        Self(Source::Configured(tokens.into()))
+        let kept = Kept { places: Vec::new(), looked_at: Instant::now() };
+        Self(Arc::new(Inside {
+            configured: tokens,
+            files: Vec::new(),
+            kept: Mutex::new(kept),
+            warnings: Seldom::default(),
+        }))
     }
 
     /// Makes a vault of what `file` keeps; while that is nothing, a handshake is taken.
     pub fn kept_in(file: TokenFile) -> Result<Self, TokenFileError> {
-        let held = Mutex::new(Held { token: file.read()?, looked_at: Instant::now() });
-        Ok(Self(Source::Kept(Arc::new(Keeping { file, held, warnings: Seldom::default() }))))
+        Self::new(Vec::new(), [file])
     }
 
     /// Returns the tokens that a delivery may be signed with now.
     pub async fn tokens(&self) -> Vec<VerificationToken> {
-        match &self.0 {
-            Source::Configured(tokens) => tokens.to_vec(),
-            Source::Kept(keeping) => keeping.token().await.into_iter().collect(),
-        }
-    }
-
-    /// Returns whether a token is known that signs deliveries; reads the file where it is kept. Blocks on the disk.
-    pub fn knows_a_token(&self) -> bool {
-        match &self.0 {
-            Source::Configured(tokens) => !tokens.is_empty(),
-            Source::Kept(keeping) => matches!(keeping.file.read(), Ok(Some(_))),
-        }
-    }
-
-    /// Takes the token of a handshake if none is known: it is on the disk when this returns.
-    pub async fn offer(&self, token: VerificationToken) -> Result<Handshake, TokenFileError> {
-        match &self.0 {
-            Source::Configured(_) => Ok(Handshake::Ignored),
-            Source::Kept(keeping) => keeping.offer(token).await,
-        }
-    }
-}
-
-impl Keeping {
-    async fn token(&self) -> Option<VerificationToken> {
-        let mut held = self.held.lock().await;
-        if held.is_old()
-            && let Err(error) = held.look(&self.file).await
-            && let Some(held_back) = self.warnings.turn()
+        let inside = &self.0;
+        let mut kept = inside.kept.lock().await;
+        if kept.is_old()
+            && let Err(error) = kept.look().await
+            && let Some(held_back) = inside.warnings.turn()
         {
             error!(error = &error as &dyn std::error::Error, held_back, "going on with the token as it was");
         }
-        held.token.clone()
+        inside.configured.iter().chain(kept.tokens()).cloned().collect()
     }
 
-    async fn offer(&self, token: VerificationToken) -> Result<Handshake, TokenFileError> {
-        let mut held = self.held.lock().await;
-        // A crowd of handshakes must not keep the disk busy, but before a token is written the file is seen to be gone.
-        if held.token.is_none() || held.is_old() {
-            held.look(&self.file).await?;
+    /// Returns whether a token is known that signs deliveries; reads the files where they are kept. Blocks on the disk.
+    pub fn knows_a_token(&self) -> bool {
+        let Inside { configured, files, .. } = &*self.0;
+        !configured.is_empty() || files.iter().any(|file| matches!(file.read(), Ok(Some(_))))
+    }
+
+    /// Takes the token of a handshake if one is awaited: it is on the disk when this returns.
+    pub async fn offer(&self, token: VerificationToken) -> Result<Handshake, TokenFileError> {
+        let inside = &self.0;
+        let mut kept = inside.kept.lock().await;
+        // A crowd of handshakes must not keep the disk busy, but before a token is written its file is seen to be gone.
+        if kept.awaits() || kept.is_old() {
+            kept.look().await?;
         }
-        if held.token.is_some() {
+        if inside.configured.iter().chain(kept.tokens()).any(|known| is_same(known, &token)) {
             return Ok(Handshake::Ignored);
         }
-        let kept = token.clone();
-        self.file.aside("written", move |file| file.write(&kept)).await?;
-        show(&token, self.file.path());
-        held.token = Some(token);
+        let Some(place) = kept.places.iter_mut().find(|place| place.token.is_none()) else {
+            return Ok(Handshake::Ignored);
+        };
+        let written = token.clone();
+        place.file.aside("written", move |file| file.write(&written)).await?;
+        show(&token, place.file.path());
+        place.token = Some(token);
         Ok(Handshake::Shown)
     }
 }
 
-impl Held {
-    fn is_old(&self) -> bool {
-        self.looked_at.elapsed() >= LOOK_VALID
+impl Kept {
+    fn tokens(&self) -> impl Iterator<Item = &VerificationToken> {
+        self.places.iter().filter_map(|place| place.token.as_ref())
     }
 
-    /// Looks at the file again. Where it cannot be read, what was held goes on to count.
-    async fn look(&mut self, file: &TokenFile) -> Result<(), TokenFileError> {
-        self.looked_at = Instant::now();
-        self.token = file.aside("read", TokenFile::read).await?;
-        Ok(())
+    fn awaits(&self) -> bool {
+        self.places.iter().any(|place| place.token.is_none())
     }
+
+    fn is_old(&self) -> bool {
+        !self.places.is_empty() && self.looked_at.elapsed() >= LOOK_VALID
+    }
+
+    /// Looks at the files again. Where one cannot be read, what it held goes on to count; says so of the first such.
+    async fn look(&mut self) -> Result<(), TokenFileError> {
+        self.looked_at = Instant::now();
+        let mut outcome = Ok(());
+        for place in &mut self.places {
+            match place.file.aside("read", TokenFile::read).await {
+                Ok(token) => place.token = token,
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        outcome
+    }
+}
+
+/// Compares two tokens in a time that does not tell how alike they are.
+fn is_same(known: &VerificationToken, other: &VerificationToken) -> bool {
+    signature::verify(PROBE, Some(&signature::sign(PROBE, other)), slice::from_ref(known))
 }
 
 /// Shows the token to a person who watches, and otherwise says where it is: the log never has it.
@@ -254,6 +289,53 @@ mod tests {
         vault.offer(token("secret_two")).await.unwrap_err();
         check(&vault, &["secret_one"]).await;
         TokenVault::kept_in(file).unwrap_err();
+    }
+
+    /// A vault of these files in `folder`, beside a token that is configured.
+    fn with_two_places(folder: &Path) -> TokenVault {
+        let files = ["one", "two"].map(|name| TokenFile::new(folder.join(name)));
+        TokenVault::new(vec![token("secret_configured")], files).unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_subscription_without_a_token_takes_one_handshake_and_none_takes_another_ones_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = with_two_places(folder.path());
+        for (offered, expected, known) in [
+            ("secret_configured", Handshake::Ignored, vec!["secret_configured"]),
+            ("secret_one", Handshake::Shown, vec!["secret_configured", "secret_one"]),
+            // Notion sends the token again on request: that fills no second place.
+            ("secret_one", Handshake::Ignored, vec!["secret_configured", "secret_one"]),
+            ("secret_two", Handshake::Shown, vec!["secret_configured", "secret_one", "secret_two"]),
+            ("secret_three", Handshake::Ignored, vec!["secret_configured", "secret_one", "secret_two"]),
+        ] {
+            assert_eq!(vault.offer(token(offered)).await.unwrap(), expected, "{offered}");
+            check(&vault, &known).await;
+        }
+        check(&with_two_places(folder.path()), &["secret_configured", "secret_one", "secret_two"]).await;
+    }
+
+    #[tokio::test]
+    async fn the_same_handshake_twice_at_once_fills_one_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = with_two_places(folder.path());
+        let (one, again) = tokio::join!(vault.offer(token("secret_one")), vault.offer(token("secret_one")));
+        assert_eq!((one.unwrap(), again.unwrap()), (Handshake::Shown, Handshake::Ignored));
+        check(&vault, &["secret_configured", "secret_one"]).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_becomes_unreadable_leaves_the_other_tokens_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = with_two_places(folder.path());
+        vault.offer(token("secret_one")).await.unwrap();
+        vault.offer(token("secret_two")).await.unwrap();
+        std::fs::write(folder.path().join("one"), "").unwrap();
+        TokenFile::new(folder.path().join("two")).remove().unwrap();
+        tokio::time::advance(LOOK_VALID).await;
+        check(&vault, &["secret_configured", "secret_one"]).await;
+        vault.offer(token("secret_three")).await.unwrap_err();
+        check(&vault, &["secret_configured", "secret_one"]).await;
     }
 
     #[test]

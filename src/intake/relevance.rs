@@ -8,6 +8,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use crate::{
     model::{
@@ -27,6 +28,8 @@ const SKIPPED_PER_SAMPLE: u64 = 20;
 pub struct OurSources {
     known: Arc<RwLock<Known>>,
     filter: Filter,
+    /// The workspaces of all sources; `None` where one of them may be in any.
+    workspaces: Option<Arc<BTreeSet<Uuid>>>,
 }
 
 /// What is known of our tables.
@@ -43,7 +46,14 @@ pub struct Known {
 impl OurSources {
     /// Skips what `filter` says needs no look; without one nothing is skipped.
     pub fn filtered_by(filter: Filter) -> Self {
-        Self { known: Arc::default(), filter }
+        Self { known: Arc::default(), filter, workspaces: None }
+    }
+
+    /// Takes over in which workspaces the sources are; `None` for one that may be in any.
+    #[must_use]
+    pub fn within(self, workspaces: impl IntoIterator<Item = Option<Uuid>>) -> Self {
+        let workspaces: Option<BTreeSet<_>> = workspaces.into_iter().collect();
+        Self { workspaces: workspaces.filter(|all| !all.is_empty()).map(Arc::new), ..self }
     }
 
     /// Replaces what is known.
@@ -62,13 +72,23 @@ impl OurSources {
             return Disposition::Skip { source, sampled_at: is_sample(&event.id).then_some(now + JUDGED_AFTER) };
         }
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let is_foreign = self.is_foreign(event);
         match event.kind.concern() {
-            Concern::Page if known.may_hold(event.parent) => Disposition::Look,
+            // A table of ours is ours, whatever the settings say of its workspace.
+            Concern::Page if known.holds(event.parent) => Disposition::Look,
+            Concern::Page if !is_foreign && known.may_hold(event.parent) => Disposition::Look,
             // It may have been moved or thrown out of a source of ours.
             Concern::Page => Disposition::LookIfKnown,
-            Concern::Sources if known.may_concern(event) => Disposition::Look,
+            Concern::Sources if known.is_of_ours(event.parent) => Disposition::Look,
+            Concern::Sources if !is_foreign && known.may_concern(event) => Disposition::Look,
             Concern::Sources | Concern::Nothing => Disposition::Ignore,
         }
+    }
+
+    /// Returns whether an event is from a workspace in which no source is.
+    fn is_foreign(&self, event: &Event) -> bool {
+        let (Some(ours), Some(workspace)) = (&self.workspaces, event.workspace) else { return false };
+        !ours.contains(&workspace)
     }
 
     /// Returns the source of ours in which an edit touched nothing that a row depends on.
@@ -88,10 +108,17 @@ fn is_sample(event: &str) -> bool {
 }
 
 impl Known {
+    fn holds(&self, parent: EventParent) -> bool {
+        match parent {
+            EventParent::DataSource(id) => self.data_sources.contains(&id),
+            EventParent::Database(id) => self.databases.contains(&id),
+            EventParent::Elsewhere | EventParent::Unsaid => false,
+        }
+    }
+
     fn may_hold(&self, parent: EventParent) -> bool {
         match parent {
-            EventParent::DataSource(id) => self.data_sources.contains(&id) || !self.complete,
-            EventParent::Database(id) => self.databases.contains(&id) || !self.complete,
+            EventParent::DataSource(_) | EventParent::Database(_) => self.holds(parent) || !self.complete,
             EventParent::Elsewhere => false,
             EventParent::Unsaid => true,
         }
@@ -99,27 +126,31 @@ impl Known {
 
     /// Goes by the bare id: Notion calls one id a data source here and a database there (its samples of
     /// `data_source.schema_updated` and `database.schema_updated`, EV).
-    fn may_concern(&self, event: &Event) -> bool {
-        let table = match event.parent {
+    fn is_of_ours(&self, table: EventParent) -> bool {
+        let table = match table {
             EventParent::DataSource(id) => id.uuid(),
             EventParent::Database(id) => id.uuid(),
-            EventParent::Elsewhere | EventParent::Unsaid => return true,
+            EventParent::Elsewhere | EventParent::Unsaid => return false,
         };
-        let is_ours = self.data_sources.contains(&DataSourceId::from_uuid(table))
-            || self.databases.contains(&DatabaseId::from_uuid(table));
+        self.data_sources.contains(&DataSourceId::from_uuid(table))
+            || self.databases.contains(&DatabaseId::from_uuid(table))
+    }
+
+    fn may_concern(&self, event: &Event) -> bool {
+        if matches!(event.parent, EventParent::Elsewhere | EventParent::Unsaid) {
+            return true;
+        }
         // It may have come into a database of ours, which the event does not name.
         let is_new = matches!(
             event.kind,
             EventKind::DataSourceCreated | EventKind::DataSourceUndeleted | EventKind::DataSourceMoved
         );
-        is_ours || is_new || !self.complete
+        self.is_of_ours(event.parent) || is_new || !self.complete
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::{
         derive::mapping::{self, Names},
@@ -152,6 +183,7 @@ mod tests {
             occurred_at: DateTime::UNIX_EPOCH,
             subject: Some(Subject::Sources),
             parent,
+            workspace: None,
             updated_properties: vec![],
             attempt: 1,
         };
@@ -253,6 +285,7 @@ mod tests {
             occurred_at: DateTime::UNIX_EPOCH,
             subject: Some(Subject::Page(page)),
             parent,
+            workspace: None,
             updated_properties: updated.iter().map(|id| (*id).to_owned()).collect(),
             attempt: 1,
         }
@@ -315,6 +348,45 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_from_a_workspace_that_nobody_configured_is_not_ours_unless_it_names_a_table_or_a_page_of_ours() {
+        let workspace = |n| Some(Uuid::from_u128(n));
+        let sources = |complete, workspaces: &[Option<Uuid>]| {
+            let sources = our_sources(complete).within(workspaces.iter().copied());
+            move |kind: &str, parent, workspace| {
+                let event = Event { workspace, ..edit(kind, parent, &[]) };
+                sources.disposition(&event, DateTime::UNIX_EPOCH)
+            }
+        };
+        let (look, if_known) = (Disposition::Look, Disposition::LookIfKnown);
+        let says = sources(false, &[workspace(1), workspace(2)]);
+        for (of, parent, expected) in [
+            (1, in_source(FOREIGN), look),
+            (2, EventParent::Unsaid, look),
+            (3, in_source(FOREIGN), if_known),
+            (3, in_database(FOREIGN), if_known),
+            (3, EventParent::Unsaid, if_known),
+            // The settings may be wrong about the workspace; the table is ours all the same.
+            (3, in_source(OURS), look),
+            (3, in_database(OUR_DATABASE), look),
+        ] {
+            assert_eq!(says("page.created", parent, workspace(of)), expected, "{of} {parent:?}");
+        }
+        assert_eq!(says("page.created", in_source(FOREIGN), None), look, "it does not say where it is from");
+        for (kind, parent, expected) in [
+            ("data_source.created", in_source(FOREIGN), Disposition::Ignore),
+            ("data_source.schema_updated", EventParent::Unsaid, Disposition::Ignore),
+            ("data_source.schema_updated", in_source(OURS), look),
+            ("database.moved", in_source(OUR_DATABASE), look),
+        ] {
+            assert_eq!(says(kind, parent, workspace(3)), expected, "{kind} {parent:?}");
+        }
+        // One source that may be anywhere leaves every workspace ours.
+        let says = sources(false, &[workspace(1), None]);
+        assert_eq!(says("page.created", in_source(FOREIGN), workspace(3)), look);
+        assert_eq!(sources(false, &[])("page.created", in_source(FOREIGN), workspace(3)), look);
+    }
+
+    #[test]
     fn what_names_nothing_to_look_at_is_ignored() {
         let event = Event {
             id: "e".to_owned(),
@@ -322,6 +394,7 @@ mod tests {
             occurred_at: DateTime::UNIX_EPOCH,
             subject: None,
             parent: EventParent::Unsaid,
+            workspace: None,
             updated_properties: vec![],
             attempt: 1,
         };

@@ -102,8 +102,9 @@ impl<S: Store> Intake<S> {
         if let Some(held_back) = self.warnings.handshake_ignored.turn() {
             warn!(
                 held_back,
-                "ignored a handshake, because a token is known: if a subscription was created anew, \
-                 run `suppressd handshake --reset` or configure its token, and let Notion send it again"
+                "ignored a handshake, because every token that is needed is known: if a subscription was created anew, \
+                 run `suppressd handshake --reset` or configure its token; if it is of another connection, name a \
+                 variable for its token with `verification_token_env`; then let Notion send it again"
             );
         }
         Receipt::Handshake(Handshake::Ignored)

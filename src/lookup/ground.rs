@@ -258,7 +258,7 @@ impl Ground {
 
 /// Returns whether the settings mean this source by `table`. A database and its data source have different ids, and
 /// people mix them up; the client looks for the other kind too.
-fn means(table: TableId, source: DataSourceId, database: Option<DatabaseId>) -> bool {
+pub(super) fn means(table: TableId, source: DataSourceId, database: Option<DatabaseId>) -> bool {
     let meant = match table {
         TableId::DataSource(id) => id.uuid(),
         TableId::Database(id) => id.uuid(),

@@ -60,6 +60,8 @@ pub struct ListedSweep {
     pub asked_by: &'static str,
     /// Whether it only said what it would change.
     pub dry_run: bool,
+    /// The sources that it was for; empty where it was for all.
+    pub sources: Vec<String>,
     /// Where it is in its life: `asked`, `running`, `complete`, `partial` or `failed`.
     pub outcome: SweepState,
     /// When it was asked for.
@@ -96,6 +98,7 @@ impl From<StoredSweep> for ListedSweep {
             sweep: sweep.id.0,
             asked_by: sweep.order.asked_by.name(),
             dry_run: sweep.order.dry_run,
+            sources: sweep.order.sources,
             outcome: sweep.state,
             asked_at: sweep.asked_at,
             started_at: sweep.started_at,

@@ -298,6 +298,7 @@ mod tests {
         let mapping = mapping::resolve(schema, names, None).unwrap().mapping;
         StoredSource {
             id: schema.data_source,
+            name: None,
             database: None,
             schema: serde_json::to_string(schema).unwrap(),
             mapping: serde_json::to_string(&mapping).unwrap(),

@@ -6,8 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::lookup::source_status::{FilterState, Source, SourceEntries, SourceSweep, Trouble};
 use crate::{
-    lookup::{Lookup, listing::ListedSweep, sweeps::OPEN_MAX},
+    lookup::{Lookup, listing::ListedSweep, source_status, sweeps::OPEN_MAX},
     model::{id::DataSourceId, sweep::SweepState},
     sources::filter::{self, Stands},
     store::{CacheTally, EventState, Rows, Store, StoreError, StoredSweep, Tally},
@@ -41,7 +42,7 @@ pub struct Status {
     pub running_sweep: Option<ListedSweep>,
     /// The last sweep that ended, however it did; `None` where none ever has.
     pub last_sweep: Option<ListedSweep>,
-    /// When the last complete sweep began that was no dry run.
+    /// When the last complete sweep of all sources began that was no dry run.
     pub last_complete_sweep_at: Option<DateTime<Utc>>,
     /// When a running `serve` makes its next daily sweep.
     pub next_sweep_at: Option<DateTime<Utc>>,
@@ -65,6 +66,9 @@ pub struct Running {
     pub budgets: Vec<serde_json::Value>,
     /// What is wrong with its parts, by their names; empty where all is well.
     pub problems: BTreeMap<String, String>,
+    /// What a person has to mend before a source can be read again, by the name of the source.
+    #[serde(default)]
+    pub sources: BTreeMap<String, Trouble>,
 }
 
 impl Running {
@@ -100,18 +104,6 @@ pub struct Relevance {
     pub sampled: u64,
 }
 
-/// Whether the relevance filter is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FilterState {
-    /// It skips.
-    On,
-    /// It was wrong for some source, which is read without it until its mapping changes.
-    Off,
-    /// It cannot be used.
-    Unused,
-}
-
 /// The cache in figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Cache {
@@ -131,17 +123,6 @@ pub struct Cache {
     pub keys_contested: u64,
 }
 
-/// A source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Source {
-    /// Its data source.
-    pub id: String,
-    /// When its schema was read.
-    pub resolved_at: DateTime<Utc>,
-    /// The instant up to which a complete sweep has proven every row.
-    pub watermark: Option<DateTime<Utc>>,
-}
-
 impl<S: Store> Lookup<S> {
     /// Returns what a running `serve` last said of itself; `None` where none ever ran.
     pub async fn running(&self) -> Result<Option<Running>, StoreError> {
@@ -150,27 +131,27 @@ impl<S: Store> Lookup<S> {
 
     /// Says how it stands.
     pub async fn status(&self) -> Result<Status, StoreError> {
-        let at = self.clock.now();
+        let (at, configured) = (self.clock.now(), self.configured.clone());
         self.store()
             .read(move |rows| {
                 let tally = rows.tally()?;
-                let stored: Vec<_> = rows.sources()?.into_iter().filter(|source| source.retired_at.is_none()).collect();
+                let stored = rows.sources()?;
                 let mut standing = filter::standing(rows)?;
-                standing.retain(|id, _| stored.iter().any(|source| source.id == *id));
+                let is_current = |id| stored.iter().any(|source| source.id == id && source.retired_at.is_none());
+                standing.retain(|id, _| is_current(*id));
+                let running = running(rows)?;
+                let sources = {
+                    let alive = running.as_ref().filter(|running| running.is_alive(at));
+                    let troubles = alive.map(|running| running.sources.clone()).unwrap_or_default();
+                    source_status::of(rows, &configured, stored, (&standing, &troubles), at)?
+                };
                 Ok(Status {
                     at,
-                    running: running(rows)?,
+                    running,
                     relevance: relevance(&standing, &tally),
                     events: events(tally, at),
                     cache: cache(rows.cache_tally(at)?),
-                    sources: stored
-                        .into_iter()
-                        .map(|source| Source {
-                            id: source.id.to_string(),
-                            resolved_at: source.resolved_at,
-                            watermark: source.watermark,
-                        })
-                        .collect(),
+                    sources,
                     running_sweep: running_sweep(rows.open_sweeps(OPEN_MAX)?),
                     last_sweep: rows.last_sweep()?.map(ListedSweep::from),
                     last_complete_sweep_at: rows.last_complete_sweep()?,

@@ -124,15 +124,17 @@ pub(super) struct Sync {
     /// Believe it where many pages answer 404 at once: they were really deleted, and their rows may expire. Only a
     /// person can know that.
     accept_missing: bool,
+    /// Sweep only these sources, by the names that `cache_status` shows; by default all. Nothing expires after that.
+    sources: Vec<String>,
 }
 
 impl Sync {
     pub(super) fn order(self) -> Result<SweepOrder, Trouble> {
-        let Self { dry_run, ttl_days, accept_missing } = self;
+        let Self { dry_run, ttl_days, accept_missing, sources } = self;
         if ttl_days.is_some_and(|days| !(1..=TTL_DAYS_MAX).contains(&days)) {
             return Err(Trouble(format!("ttl_days is between 1 and {TTL_DAYS_MAX}")));
         }
-        Ok(SweepOrder { asked_by: AskedBy::Mcp, dry_run, ttl_days, accept_missing })
+        Ok(SweepOrder { dry_run, ttl_days, accept_missing, ..SweepOrder::by(AskedBy::Mcp) }.only(sources))
     }
 }
 
@@ -276,7 +278,9 @@ mod tests {
         let order = |arguments: Json| read::<Sync>(arguments.as_object().unwrap().clone()).and_then(Sync::order);
         assert_eq!(order(json!({})).unwrap(), SweepOrder::by(AskedBy::Mcp));
         let all = order(json!({"dry_run": true, "ttl_days": 3, "accept_missing": true})).unwrap();
-        assert!(all.dry_run && all.accept_missing && all.ttl_days == Some(3));
+        assert!(all.dry_run && all.accept_missing && all.ttl_days == Some(3) && all.sources.is_empty());
+        let only = order(json!({"sources": ["deals", "crm", "deals"]})).unwrap();
+        assert_eq!(only, SweepOrder::by(AskedBy::Mcp).only(vec!["crm".to_owned(), "deals".to_owned()]));
         for days in [0, 366] {
             assert!(order(json!({"ttl_days": days})).unwrap_err().0.contains("between 1 and 365"));
         }

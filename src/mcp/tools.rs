@@ -272,6 +272,7 @@ async fn sweep<D: Desk>(
     context: &RequestContext<RoleServer>,
 ) -> Result<CallToolResult, Trouble> {
     let order = arguments::read::<arguments::Sync>(arguments)?.order()?;
+    server.desk.knows(&order.sources)?;
     let Ok(_turn) = server.sweeps.try_acquire() else {
         return Err(Trouble("several sweeps that were asked for here have not ended: wait for them".to_owned()));
     };

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::model::id::{DataSourceId, DatabaseId, PageId};
 
@@ -20,6 +21,8 @@ pub struct Event {
     /// Where the page stood when the event was made, as far as the event says it. For a table's own events
     /// (`data_source.*`, `database.*`): the table itself.
     pub parent: EventParent,
+    /// The workspace that it is from, if the event says so.
+    pub workspace: Option<Uuid>,
     /// The percent-decoded ids of the properties that changed (`page.properties_updated` only).
     pub updated_properties: Vec<String>,
     /// Which attempt at delivery this is, from 1 to 8.

@@ -22,7 +22,7 @@ impl fmt::Display for SweepId {
 }
 
 /// What a sweep is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SweepOrder {
     /// Who wants it.
     pub asked_by: AskedBy,
@@ -35,17 +35,33 @@ pub struct SweepOrder {
     /// Whether many pages may answer 404 at once without that being taken for a fault.
     #[serde(default)]
     pub accept_missing: bool,
+    /// The names of the sources that it is about; empty where it is about all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
 }
 
 impl SweepOrder {
     /// Returns an order with nothing special.
     pub const fn by(asked_by: AskedBy) -> Self {
-        Self { asked_by, dry_run: false, ttl_days: None, accept_missing: false }
+        Self { asked_by, dry_run: false, ttl_days: None, accept_missing: false, sources: Vec::new() }
+    }
+
+    /// Returns the same order for these sources only; for all of them where none is named.
+    #[must_use]
+    pub fn only(self, mut sources: Vec<String>) -> Self {
+        sources.sort_unstable();
+        sources.dedup();
+        Self { sources, ..self }
+    }
+
+    /// Returns whether it is about a source.
+    pub fn is_about(&self, source: &str) -> bool {
+        self.sources.is_empty() || self.sources.iter().any(|name| name == source)
     }
 
     /// Returns whether both want the same done, whoever gave them.
     pub fn does_the_same_as(&self, other: &Self) -> bool {
-        Self { asked_by: other.asked_by, ..*self } == *other
+        Self { asked_by: other.asked_by, ..self.clone() } == *other
     }
 }
 
@@ -184,6 +200,9 @@ pub struct SourceReport {
     pub outcome: SweepState,
     /// Pages that it showed.
     pub pages: u64,
+    /// Why it was not complete.
+    #[serde(default)]
+    pub error: Option<String>,
 }
 
 /// The counts of a sweep.

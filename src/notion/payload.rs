@@ -77,6 +77,7 @@ fn event(envelope: &Envelope<'_>) -> Result<Event, &'static str> {
         occurred_at,
         subject: subject(&kind, entity)?,
         parent: table(&kind, entity).unwrap_or_else(|| parent(data)),
+        workspace: envelope.workspace_id.id(),
         updated_properties: data.map(|data| data.updated_properties.property_ids()).unwrap_or_default(),
         attempt: envelope.attempt_number.count().unwrap_or(1),
         kind,
@@ -149,6 +150,8 @@ struct Envelope<'a> {
     timestamp: Plain<'a>,
     #[serde(borrow)]
     attempt_number: Plain<'a>,
+    #[serde(borrow)]
+    workspace_id: Plain<'a>,
     #[serde(borrow)]
     verification_token: Plain<'a>,
     #[serde(borrow)]
@@ -364,10 +367,26 @@ mod tests {
                 occurred_at: "2024-12-05T23:55:34.285Z".parse().unwrap(),
                 subject: Some(page()),
                 parent: EventParent::DataSource(SOURCE.parse().unwrap()),
+                workspace: event(&body).workspace,
                 updated_properties: vec!["XGe@".to_owned(), "bDf[".to_owned(), "a%25b".to_owned()],
                 attempt: 3,
             }
         );
+    }
+
+    #[test]
+    fn the_workspace_is_read_where_it_is_said() {
+        let id = "13950b26-c203-4f3b-b97d-93ec06319565";
+        let of = |value: Json| {
+            let mut body = body("page.created");
+            body["workspace_id"] = value;
+            event(&body).workspace
+        };
+        assert_eq!(of(json!(id)), Some(id.parse().unwrap()));
+        assert_eq!(of(json!(id.replace('-', ""))), Some(id.parse().unwrap()));
+        for odd in [json!(null), json!(""), json!(7), json!({})] {
+            assert_eq!(of(odd), None);
+        }
     }
 
     #[test]

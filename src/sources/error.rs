@@ -39,6 +39,20 @@ pub enum AskError {
         /// The one that is there, with its name.
         found: String,
     },
+    /// Another source of the settings is this data source already.
+    #[error(
+        "it is the data source {id}, which the source {name} is already: name every table once, the database or its \
+         data source"
+    )]
+    Twin {
+        /// The data source.
+        id: DataSourceId,
+        /// The other source.
+        name: String,
+    },
+    /// As many looks at pages of this source run as may: the others have their turn first.
+    #[error("enough pages of its source are asked for at once")]
+    Crowded,
     /// The schema lacks what every source must have.
     #[error("the schema cannot be used: {0}")]
     Unmappable(String),

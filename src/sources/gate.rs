@@ -58,6 +58,7 @@ impl Gate {
             Some(
                 error @ (AskError::Ambiguous(_)
                 | AskError::Replaced { .. }
+                | AskError::Twin { .. }
                 | AskError::Unmappable(_)
                 | AskError::Notion(
                     NotionError::NotFound | NotionError::Rejected { .. } | NotionError::Unreadable(_),

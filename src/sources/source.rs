@@ -98,6 +98,10 @@ impl<N: Notion> Source<N> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(super) fn forget(&self) {
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     pub(super) fn know(&self, table: Arc<Resolved>) {
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Some(table);
     }
@@ -135,6 +139,7 @@ impl<N: Notion> Source<N> {
         store: &S,
         now: DateTime<Utc>,
         priority: Priority,
+        twin: impl Fn(DataSourceId) -> Option<String>,
     ) -> Result<Read, AskError> {
         let schemas = self.gate.guard(now, self.notion.schemas(self.settings.table, priority)).await?;
         let earlier = match self.resolved() {
@@ -144,6 +149,10 @@ impl<N: Notion> Source<N> {
         };
         let others = schemas.len().saturating_sub(1);
         let schema = pick(schemas, earlier.as_deref())?;
+        let id = schema.data_source;
+        if let Some(name) = twin(id) {
+            return Err(AskError::Twin { id, name });
+        }
         let note = (others > 0).then(|| self.only_one_is_watched(&schema, others));
         let read = mapping::resolve(&schema, &self.settings.names, earlier.as_ref().map(|table| &table.mapping))
             .map_err(|e| AskError::Unmappable(e.to_string()))?;
@@ -167,6 +176,7 @@ impl<N: Notion> Source<N> {
         let unwritable = |e: serde_json::Error| AskError::Unmappable(e.to_string());
         let row = StoredSource {
             id: table.data_source,
+            name: Some(self.settings.name.clone()),
             database: table.database,
             schema: serde_json::to_string(&schema).map_err(unwritable)?,
             mapping: serde_json::to_string(&table.mapping).map_err(unwritable)?,

@@ -12,6 +12,9 @@ pub trait SourceRows {
     /// Returns what was last stored of every source.
     fn sources(&mut self) -> Result<Vec<StoredSource>, StoreError>;
 
+    /// Counts what the cache holds of every source that it holds anything of.
+    fn source_tallies(&mut self) -> Result<Vec<SourceTally>, StoreError>;
+
     /// Inserts or replaces the schema and mapping of a source. Its watermark stays only if the mapping does: what a
     /// sweep read from other properties proves nothing.
     fn put_source(&mut self, source: &StoredSource) -> Result<(), StoreError>;
@@ -38,6 +41,8 @@ pub trait SourceRows {
 pub struct StoredSource {
     /// The data source.
     pub id: DataSourceId,
+    /// What the settings called it last, where that is known.
+    pub name: Option<String>,
     /// The database that holds it, where that is known.
     pub database: Option<DatabaseId>,
     /// Its schema, in JSON.
@@ -52,4 +57,23 @@ pub struct StoredSource {
     pub watermark: Option<DateTime<Utc>>,
     /// Since when it is not in the settings any more.
     pub retired_at: Option<DateTime<Utc>>,
+}
+
+/// What the cache holds of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceTally {
+    /// The data source.
+    pub id: DataSourceId,
+    /// Its pages that are rows of it.
+    pub pages: u64,
+    /// Those of them that claim no key.
+    pub pages_without_key: u64,
+    /// Those of its pages for which Notion answers 404.
+    pub pages_missing: u64,
+    /// When one of its pages was last seen and written down.
+    pub last_seen_at: Option<DateTime<Utc>>,
+    /// Published rows with a strong key that name a page of it.
+    pub entries_strong: u64,
+    /// Those with a weak key.
+    pub entries_weak: u64,
 }

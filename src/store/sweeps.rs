@@ -31,7 +31,7 @@ pub trait SweepRows {
     /// Returns the last sweep that ended, however it did.
     fn last_sweep(&mut self) -> Result<Option<StoredSweep>, StoreError>;
 
-    /// Returns when the last complete sweep began that was no dry run.
+    /// Returns when the last complete sweep of all sources began that was no dry run.
     fn last_complete_sweep(&mut self) -> Result<Option<DateTime<Utc>>, StoreError>;
 
     /// Notes that a sweep begins.

@@ -44,6 +44,8 @@ impl Patience {
             AskError::Notion(NotionError::NotFound | NotionError::Refused { .. } | NotionError::Rejected { .. })
             | AskError::Unresolved
             | AskError::Unjudged
+            | AskError::Crowded
+            | AskError::Twin { .. }
             | AskError::Ambiguous(_)
             | AskError::Replaced { .. }
             | AskError::Unmappable(_) => None,

@@ -130,24 +130,26 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
             Err(trouble) => (None, Err(trouble)),
         };
         let pages = sweep.seen().len() as u64;
+        let mut error = None;
         let (outcome, proven) = match swept {
             Ok(proven) => (SweepState::Complete, Some(proven)),
             Err(trouble) => {
-                let why = match (&trouble, sweep.tally.trouble()) {
+                let why = match (&trouble, sweep.tally.trouble(sweep.nth)) {
                     (Trouble::Incomplete, _) => None,
                     (Trouble::Stopped, Some(why)) => {
                         Some(format!("{}; it waited because of this: {why}", told(&trouble)))
                     }
                     _ => Some(told(&trouble)),
                 };
+                error = Some(why.clone().unwrap_or_else(|| told(&trouble)));
                 if let Some(why) = why {
                     sweep.tally.error(format!("source {name}: {why}"));
                 }
-                sweep.tally.troubled(None);
+                sweep.tally.troubled(sweep.nth, None);
                 (if pages == 0 { SweepState::Failed } else { SweepState::Partial }, None)
             }
         };
-        (SourceReport { name, data_source, outcome, pages }, proven)
+        (SourceReport { name, data_source, outcome, pages, error }, proven)
     }
 
     /// Reads the schema, and what the cache holds of the source.
@@ -252,9 +254,9 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         }
         let why = told(&error);
         warn!("the sweep asks again in {:.1} s: {why}", wait.as_secs_f64());
-        self.tally.troubled(Some(why));
+        self.tally.troubled(self.nth, Some(why));
         self.answer(tokio::time::sleep(wait)).await?;
-        self.tally.troubled(None);
+        self.tally.troubled(self.nth, None);
         Ok(())
     }
 

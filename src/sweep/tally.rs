@@ -1,6 +1,9 @@
 //! What a sweep counts while it runs, and how far it says that it is.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use chrono::{DateTime, Utc};
 use tokio::{sync::watch, time::Instant};
@@ -42,8 +45,8 @@ struct Counts {
     errors: Vec<String>,
     notes: Vec<String>,
     doing: String,
-    /// Why it waits, while it does.
-    trouble: Option<String>,
+    /// Why it waits, while it does, by the number of the source.
+    troubles: BTreeMap<usize, String>,
     expected: u64,
     /// Whether every source could be expected to be as large as it was.
     expected_known: bool,
@@ -70,15 +73,18 @@ impl Tally {
         self.tell();
     }
 
-    /// Says why it waits before it asks again, and that it does so no more.
-    pub(super) fn troubled(&self, why: Option<String>) {
-        self.lock().trouble = why;
+    /// Says why it waits before it asks again about the `nth` source, and that it does so no more.
+    pub(super) fn troubled(&self, nth: usize, why: Option<String>) {
+        match why {
+            Some(why) => drop(self.lock().troubles.insert(nth, why)),
+            None => drop(self.lock().troubles.remove(&nth)),
+        }
         self.tell();
     }
 
-    /// Returns why it waits, if it does.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.lock().trouble.clone()
+    /// Returns why it waits with the `nth` source, if it does.
+    pub(super) fn trouble(&self, nth: usize) -> Option<String> {
+        self.lock().troubles.get(&nth).cloned()
     }
 
     /// Takes in how many pages a source had when it was last known; `None` where it never was.
@@ -179,7 +185,7 @@ impl Tally {
         let pages = counts.sweep.notion_pages_fetched;
         let pages_expected = counts.expected_known.then_some(counts.expected).filter(|expected| *expected >= pages);
         let progress = SweepProgress {
-            doing: match &counts.trouble {
+            doing: match counts.troubles.values().next() {
                 Some(why) => format!("{}, trying again ({why})", counts.doing),
                 None => counts.doing.clone(),
             },

@@ -18,6 +18,7 @@ use crate::{
         Worker,
         queue::Look,
         sample::{Tested, take_up_rivals},
+        whereabouts::Whereabouts,
     },
 };
 
@@ -42,16 +43,19 @@ pub struct Looked {
 impl<S: Store, N: Notion> Worker<S, N> {
     /// Looks at one page and applies what it shows.
     pub(super) async fn look_at_page(&self, page: PageId, look: Look) -> Result<Looked, AskError> {
-        let seen = self.see(page).await?;
+        let whereabouts = self.whereabouts(page).await?;
+        let Some(seat) = self.seats.take(whereabouts.likely.first().copied()) else { return Err(AskError::Crowded) };
+        let seen = self.see(page, whereabouts).await?;
+        drop(seat);
         let worker = self.clone();
         Ok(self.store().write(move |rows| worker.apply(rows, &seen, look)).await?)
     }
 
     /// Asks for a page, and says what that showed.
-    pub(super) async fn see(&self, page: PageId) -> Result<Seen, AskError> {
-        let known_in = self.store().read(move |rows| Ok(rows.page(page)?.map(|known| known.source))).await?;
+    pub(super) async fn see(&self, page: PageId, whereabouts: Whereabouts) -> Result<Seen, AskError> {
+        let Whereabouts { known_in, likely } = whereabouts;
         let asked_at = self.clock.now();
-        match self.sources.page(page, known_in, asked_at, Priority::Webhook).await {
+        match self.sources.page_of(page, &likely, asked_at, Priority::Webhook).await {
             Ok(snapshot) => Ok(Seen::Shown(Box::new(self.sources.sighting(&snapshot, known_in)?))),
             Err(AskError::Notion(NotionError::NotFound)) => Ok(Seen::NotFound(Absence { page, observed_at: asked_at })),
             Err(error) => Err(error),

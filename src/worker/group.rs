@@ -16,16 +16,13 @@ use crate::{
     metrics::label::GroupPage,
     model::{
         entry::{Cause, Door},
-        event::{EventKind, EventParent, Subject},
-        id::{DataSourceId, PageId},
+        event::{EventKind, Subject},
+        id::PageId,
         page::Snapshot,
     },
-    notion::{
-        Notion, NotionError, Priority, Query, QueryPage, Window,
-        payload::{self, Delivery},
-    },
+    notion::{Notion, NotionError, Priority, Query, QueryPage, Window},
     sources::{Resolved, error::AskError},
-    store::{Delay, Rows, Seq, Store, StoreError, StoredEvent},
+    store::{Delay, Rows, Store, StoreError, StoredEvent},
     worker::{
         Report, Worker, WorkerHealth,
         apply::{self, Looked, Seen, TakenIn},
@@ -33,6 +30,7 @@ use crate::{
         queue::{Ended, Look},
         retry::{self, Verdict},
         sample::take_up_rivals,
+        whereabouts::named_source,
     },
 };
 
@@ -345,18 +343,4 @@ fn facts(rows: &mut dyn Rows, look: Look, page: PageId, tables: &[Arc<Resolved>]
             .is_some_and(|event| event.is_sample || event.reason.as_deref() == Some(apply::UNSETTLED)),
         event: event.map(|event| (event.occurred_at, EventKind::from_name(&event.kind))),
     })
-}
-
-/// Returns the source that an event names, if it is one of ours. It is a hint: where the page is not there, it is
-/// fetched.
-fn named_source(rows: &mut dyn Rows, seq: Seq, tables: &[Arc<Resolved>]) -> Result<Option<DataSourceId>, StoreError> {
-    let body = rows.bodies(Seq(seq.0 - 1), 1)?.into_iter().find(|(found, _)| *found == seq);
-    let Some((_, body)) = body else { return Ok(None) };
-    let Delivery::Event(event) = payload::read(&body) else { return Ok(None) };
-    let named = tables.iter().find(|table| match event.parent {
-        EventParent::DataSource(id) => id == table.data_source,
-        EventParent::Database(id) => Some(id) == table.database,
-        EventParent::Elsewhere | EventParent::Unsaid => false,
-    });
-    Ok(named.map(|table| table.data_source))
 }

@@ -33,6 +33,13 @@ impl<S: Store, N: Notion> Worker<S, N> {
             None => self.look_at_sources(look).await,
         };
         let took = began.elapsed();
+        if let Err(error @ AskError::Crowded) = &looked
+            && let Verdict::RetryAt { due_at, attempts } =
+                retry::verdict(error, look.attempts, self.clock.now(), fastrand::f64())
+        {
+            // It was not looked at: nobody was asked.
+            return Ended::Again { due_at, attempts };
+        }
         self.tell_health(health, looked.is_ok());
         let ended = match &looked {
             Ok(looked) => {
@@ -61,8 +68,10 @@ impl<S: Store, N: Notion> Worker<S, N> {
 
     /// Reads the schemas again, and settles the events that asked for it.
     async fn look_at_sources(&self, look: Look) -> Result<Looked, AskError> {
-        self.sources.resolve(self.store(), self.clock.now()).await?;
+        let read = self.sources.resolve(self.store(), self.clock.now()).await;
+        // What the others say counts, whichever cannot be read.
         self.learn().await?;
+        read?;
         let settled = self.store().write(move |rows| rows.settle(look.subject, look.through)).await?;
         Ok(Looked { outcome: Applied::Unchanged.into(), again_at: None, event: None, tested: None, settled })
     }

@@ -17,6 +17,7 @@ use crate::{
         group::GroupEnded,
         planner::{GROUP_MAX, Group},
         queue::{Look, Queue, Which},
+        seats::{Seat, Seats},
     },
 };
 
@@ -67,6 +68,13 @@ impl Looks {
         }
         self.gathering_since = None;
         Some(queue.gathered(now, GROUP_MAX))
+    }
+
+    /// Takes the first group whose source has a seat free, with that seat.
+    pub(super) fn next_group(&mut self, seats: &Seats) -> Option<(Group, Seat)> {
+        let mut planned = self.planned.iter().enumerate();
+        let (nth, seat) = planned.find_map(|(nth, group)| Some((nth, seats.take(Some(group.source))?)))?;
+        Some((self.planned.remove(nth)?, seat))
     }
 
     /// Returns how many groups are looked at, or are about to be.

@@ -69,7 +69,11 @@ impl<S: Store, N: Notion> Worker<S, N> {
 
     async fn refresh_page(&self, page: PageId) {
         let began = tokio::time::Instant::now();
-        let done = match self.see(page).await {
+        let seen = match self.whereabouts(page).await {
+            Ok(whereabouts) => self.see(page, whereabouts).await,
+            Err(error) => Err(error.into()),
+        };
+        let done = match seen {
             Ok(seen) => self.apply_refresh(page, seen, began.elapsed()).await,
             Err(error) => {
                 let why = told(&error);

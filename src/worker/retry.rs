@@ -50,6 +50,9 @@ const ATTEMPTS_UNREADABLE: u32 = 6;
 /// How long a page waits that may stand in a source that was never read. Each try costs one request.
 const UNJUDGED_PAUSE: TimeDelta = TimeDelta::seconds(60);
 
+/// How long a page waits for its turn where enough others of its source are asked for.
+const CROWDED_PAUSE: TimeDelta = TimeDelta::seconds(1);
+
 /// How long a page waits for the schema of its source.
 const UNRESOLVED_PAUSE: TimeDelta = TimeDelta::seconds(2);
 
@@ -69,6 +72,7 @@ pub fn verdict(error: &AskError, attempts: u32, now: DateTime<Utc>, jitter: f64)
         AskError::Gated { until } => later((*until - now).max(TimeDelta::zero())),
         AskError::Unresolved => later(UNRESOLVED_PAUSE),
         AskError::Unjudged => later(UNJUDGED_PAUSE),
+        AskError::Crowded => later(CROWDED_PAUSE),
         AskError::Notion(NotionError::Rejected { .. }) => Verdict::Parked(told(error)),
         AskError::Notion(NotionError::Unreadable(_)) => again(ATTEMPTS_UNREADABLE),
         AskError::Notion(NotionError::NotFound | NotionError::CursorRefused | NotionError::Unavailable(_)) => {
@@ -78,6 +82,7 @@ pub fn verdict(error: &AskError, attempts: u32, now: DateTime<Utc>, jitter: f64)
         AskError::Store(_) | AskError::Ambiguous(_) | AskError::Replaced { .. } | AskError::Unmappable(_) => {
             again(u32::MAX)
         }
+        AskError::Twin { .. } => again(u32::MAX),
     }
 }
 

@@ -94,6 +94,7 @@ impl Crm {
         let hard = HardStatuses::new(hard);
         let source = StoredSource {
             id,
+            name: None,
             database: None,
             schema: serde_json::to_string(&schema).unwrap(),
             mapping: serde_json::to_string(&mapping).unwrap(),

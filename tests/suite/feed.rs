@@ -98,6 +98,7 @@ impl World {
                 let (schema, mapping) = (String::new(), "{}".to_owned());
                 rows.put_source(&StoredSource {
                     id: source,
+                    name: None,
                     schema,
                     mapping,
                     hard,

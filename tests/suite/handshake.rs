@@ -184,6 +184,57 @@ async fn another_process_shows_the_token_and_forgets_it_while_serve_runs() {
     assert_eq!(deliver(&world, "two", "secret_two").await, StatusCode::OK);
 }
 
+/// Two sources of two connections; neither token is configured.
+#[tokio::test]
+async fn a_second_connection_brings_a_token_of_its_own_and_neither_replaces_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("suppressd.toml");
+    let second = "253104cd-477e-809d-8dc4-ff2d96ae3090";
+    let text = format!(
+        "[[source]]\nname = 'deals'\ndatabase_id = '3296958a07b853eeb6a8a1cc71849e2b'\n\
+         [[source]]\nname = 'portfolio'\ndata_source_id = '{second}'\napi_key_env = 'NOTION_API_KEY'\n\
+         verification_token_env = 'PORTFOLIO_TOKEN'\n"
+    );
+    fs::write(&settings, text).unwrap();
+    let variables = [SET_UP[0], ("NOTION_DATABASE_ID", ""), ("SUPPRESSD_CONFIG", settings.to_str().unwrap())];
+    let world = World::begin(Settings::default(), &variables).await;
+    let files: Vec<_> = world.config().subscriptions().into_iter().map(|it| it.token_path).collect();
+    let kept = || files.iter().map(|file| fs::read_to_string(file).ok().map(|text| text.trim().to_owned())).collect();
+    let kept = || -> Vec<Option<String>> { kept() };
+    let command = async |arguments: &[&str]| run(world.environment(), arguments).await;
+    let told = async |arguments: &[&str]| String::from_utf8(command(arguments).await.stdout).unwrap();
+
+    for token in ["secret_one", "secret_one", "secret_two", "secret_three"] {
+        assert_eq!(world.post(&handshake(token), None).await, StatusCode::OK);
+    }
+    assert_eq!(kept(), [Some("secret_one".to_owned()), Some("secret_two".to_owned())]);
+    for (token, answer) in
+        [("secret_one", StatusCode::OK), ("secret_two", StatusCode::OK), ("secret_three", StatusCode::UNAUTHORIZED)]
+    {
+        assert_eq!(deliver(&world, token, token).await, answer, "{token}");
+    }
+    let all = told(&["handshake"]).await;
+    for part in ["source deals (NOTION_VERIFICATION_TOKEN):", "source portfolio (PORTFOLIO_TOKEN):"] {
+        assert!(all.contains(part), "{part}: {all}");
+    }
+    let shown = told(&["handshake", "--show", "--source", "portfolio"]).await;
+    assert!(shown.contains("secret_two") && !shown.contains("secret_one"), "{shown}");
+    let refused = command(&["handshake", "--reset"]).await;
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && why.contains("--source"), "{why}");
+    assert!(!command(&["handshake", "--reset", "--source", "deal"]).await.status.success());
+    assert_eq!(kept(), [Some("secret_one".to_owned()), Some("secret_two".to_owned())]);
+
+    assert!(command(&["handshake", "--reset", "--source", "portfolio"]).await.status.success());
+    assert_eq!(kept(), [Some("secret_one".to_owned()), None]);
+    tokio::time::sleep(SEEN).await;
+    assert_eq!(deliver(&world, "forgotten", "secret_two").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.post(&handshake("secret_four"), None).await, StatusCode::OK);
+    assert_eq!(kept(), [Some("secret_one".to_owned()), Some("secret_four".to_owned())]);
+    assert_eq!(deliver(&world, "four", "secret_four").await, StatusCode::OK);
+    assert_eq!(deliver(&world, "one still", "secret_one").await, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn the_log_says_where_the_token_is_and_never_what_it_is() {
     let world = World::with(Settings::default(), SET_UP).await;

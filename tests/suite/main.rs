@@ -7,6 +7,7 @@ mod cache;
 mod cli;
 #[path = "../../benches/common/companies.rs"]
 mod companies;
+mod connections;
 mod crm;
 mod demo;
 mod digest;

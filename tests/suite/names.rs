@@ -43,6 +43,7 @@ impl World {
         let store = SqliteStore::open(&path, 100, start()).unwrap();
         let source = StoredSource {
             id: SOURCE,
+            name: None,
             database: None,
             schema: "{}".to_owned(),
             mapping: "{}".to_owned(),

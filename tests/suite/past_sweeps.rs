@@ -63,7 +63,7 @@ impl World {
 
     /// A sweep ends, having found this.
     async fn swept(&self, order: SweepOrder, ago: TimeDelta, outcome: SweepState, found: Vec<Drift>) -> SweepId {
-        let id = self.begun(order, ago).await;
+        let id = self.begun(order.clone(), ago).await;
         self.rows(move |rows| {
             rows.record_drift(id, &found)?;
             let report = report(outcome, &order, now() - ago, rows.drift_counts(id)?);
@@ -367,7 +367,7 @@ async fn only_so_many_sweeps_may_wait() {
     let lookup = world.lookup();
     let dry = SweepOrder { dry_run: true, ..by(AskedBy::Api) };
     for _ in 0..OPEN_MAX - 1 {
-        assert!(matches!(lookup.ask_sweep(dry).await.unwrap(), Asked::New(_)));
+        assert!(matches!(lookup.ask_sweep(dry.clone()).await.unwrap(), Asked::New(_)));
     }
     assert!(matches!(lookup.ask_sweep(by(AskedBy::Api)).await.unwrap(), Asked::New(_)));
     assert_eq!(lookup.ask_sweep(dry).await.unwrap(), Asked::TooMany);

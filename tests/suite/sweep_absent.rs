@@ -14,6 +14,7 @@ use suppressd::{
         faults::{Fault, Target},
         question::Endpoint,
     },
+    store::Store as _,
 };
 
 use crate::{
@@ -262,6 +263,40 @@ async fn a_page_that_moves_between_two_sources_is_a_row_of_the_one_where_it_stan
         assert_eq!(world.rows().len(), 4);
         assert_adds_up(&report);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_of_one_source_lets_nothing_go_and_retires_nobody() {
+    let world = World::with(Making { crms: 2, ..Making::default() }).await;
+    let page = world.page(1);
+    world.page(2);
+    sharing(&world, 1, "Sourced");
+    let only = |crm: &str| SweepOrder::by(AskedBy::Command).only(vec![crm.to_owned()]);
+    assert_eq!(world.sweep_by(only("crm 0")).await.outcome, SweepState::Complete);
+    assert_eq!(world.watermark_of(1).await, None);
+    assert_eq!(world.verdict("domain:nobody.com").await.verdict, Answer::Stale, "the other one was never swept");
+    assert_eq!(world.sweep().await.outcome, SweepState::Complete);
+    assert_eq!(world.verdict("domain:nobody.com").await.verdict, Answer::Clear);
+    hide(&world, page, Access::Unshared);
+    for _ in 0..9 {
+        pass(TimeDelta::days(1)).await;
+        for crm in ["crm 0", "crm 1"] {
+            let report = world.sweep_by(only(crm)).await;
+            assert_eq!((report.outcome, report.counts.entries_expired_cleaned), (SweepState::Complete, 0), "{crm}");
+            assert_eq!(report.sources.len(), 1);
+        }
+    }
+    assert!(world.cached(page).await.unfound_since.is_some(), "it is known that nobody finds it");
+    assert_eq!(world.rows().len(), 3, "its row has expired and is there");
+    let sources = world.process.store.read(|rows| rows.sources()).await.unwrap();
+    assert!(sources.iter().all(|source| source.retired_at.is_none()), "{sources:?}");
+    let report = world.sweep().await;
+    assert_eq!((report.outcome, report.counts.entries_expired_cleaned), (SweepState::Complete, 1));
+    assert_eq!(world.rows().len(), 2);
+
+    let report = world.sweep_by(only("crm 7")).await;
+    assert_eq!((report.outcome, report.counts.notion_requests), (SweepState::Failed, 0));
+    assert!(report.errors[0].contains("no such source, but crm 0, crm 1"), "{report:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -367,9 +367,9 @@ impl World {
 impl Process {
     /// Asks for a sweep, runs it, and notes how it ended.
     pub(crate) async fn sweep(&self, order: SweepOrder, stop: CancellationToken) -> (SweepId, SweepReport) {
-        let now = self.clock.now();
+        let (asked, now) = (order.clone(), self.clock.now());
         let begin = self.store.write(move |rows| {
-            let id = rows.ask_sweep(&order, now)?;
+            let id = rows.ask_sweep(&asked, now)?;
             rows.begin_sweep(id, now)?;
             Ok(id)
         });

@@ -46,6 +46,7 @@ impl World {
         for (id, database) in [(SOURCE, Some(DATABASE)), (OTHER_SOURCE, None)] {
             let source = StoredSource {
                 id,
+                name: None,
                 database,
                 schema: "{}".to_owned(),
                 mapping: "{}".to_owned(),

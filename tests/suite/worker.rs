@@ -7,7 +7,11 @@ use suppressd::{
     intake::{Intake, handshake::TokenVault, relevance::OurSources, replay::Replay},
     lifecycle::health::State,
     metrics::Metrics,
-    model::{event::Subject, page::Parent},
+    model::{
+        event::Subject,
+        id::{DataSourceId, PageId},
+        page::Parent,
+    },
     notion::{NotionError, signature::VerificationToken},
     store::{Appended, Delay, EventState, NewEvent, Seq, Store as _},
 };
@@ -350,6 +354,56 @@ async fn a_refused_token_holds_up_only_its_own_source_and_stays_visible() {
     let report = stage.health.report(tokio::time::Instant::now());
     let notion = report.into_iter().find(|part| part.name == "notion").unwrap();
     assert!(matches!(notion.state, State::Failing { .. }), "{notion:?}");
+    stage.end().await;
+}
+
+/// A look that waits for one source leaves looks for the others, however many pages of it are due.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_does_not_answer_leaves_looks_to_the_others() {
+    let known =
+        |page, source: DataSourceId| row(page, source, start() + TimeDelta::days(1), &[("Website", "acme.com")]);
+    let hangs = Scripted::new(move |page, _| Ok(known(page, SOURCE))).taking(Duration::from_hours(1));
+    let works = Scripted::new(move |page, _| Ok(known(page, OTHER_SOURCE))).with_source(OTHER_SOURCE, &["Website"]);
+    let mut stage = Stage::set(&[&hangs, &works]);
+    stage.query_min = None;
+    stage.run();
+    stage.pass(5).await;
+    for n in 0..40 {
+        let event = stage.event(&format!("e{n}"), page_id(n), "page.created");
+        stage.inbox.accept(told_of(event, page_id(n), SOURCE)).await.unwrap();
+    }
+    stage.pass(5).await;
+    let event = stage.event("works", page_id(100), "page.created");
+    stage.inbox.accept(told_of(event, page_id(100), OTHER_SOURCE)).await.unwrap();
+    stage.pass(5).await;
+    let events = stage.events().await;
+    assert_eq!(events.iter().filter(|(_, state)| *state == EventState::Waiting).count(), 40);
+    assert_eq!(events.last(), Some(&settled("works")));
+    assert_eq!(hangs.looks(page_id(100)), 0, "the source that the event names is asked first");
+    stage.stop.cancel();
+}
+
+/// An event with the body that names where its page is.
+fn told_of(event: NewEvent, page: PageId, source: DataSourceId) -> NewEvent {
+    let body = crate::world::event(&event.event_id, &event.kind, page, &source.to_string());
+    NewEvent { body: body.into_bytes(), ..event }
+}
+
+/// A database and its data source are one table, which only their schemas show.
+#[tokio::test(start_paused = true)]
+async fn two_sources_that_are_one_table_are_read_as_the_first() {
+    let first = acme();
+    let twin = acme();
+    let stage = Stage::set(&[&first, &twin]);
+    stage.run();
+    stage.pass(5).await;
+    let report = stage.health.report(tokio::time::Instant::now());
+    let notion = report.into_iter().find(|part| part.name == "notion").unwrap();
+    let State::Failing { reason } = notion.state else { panic!("it is told") };
+    assert!(reason.contains("which the source crm is already: name every table once"), "{reason}");
+    stage.accept("e1", page_id(1), "page.created").await;
+    stage.pass(5).await;
+    assert_eq!((stage.rows().len(), first.looks(page_id(1)), twin.looks(page_id(1))), (1, 1, 0));
     stage.end().await;
 }
 

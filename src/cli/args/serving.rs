@@ -58,6 +58,7 @@ Exit status 0 where the sweep was complete, 3 where it was partial, 2 where it f
 Examples:
   suppressd reconcile                    one sweep now
   suppressd reconcile --dry-run --json   what it would change; nothing is written
+  suppressd reconcile --source deals     only this one of several sources
   suppressd reconcile --interval 900     every 15 minutes, for those without a public address")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct ReconcileArgs {
@@ -70,6 +71,9 @@ pub struct ReconcileArgs {
     /// Do it again and again, with this many seconds between the end of one and the beginning of the next.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub interval: Option<u64>,
+    /// Sweep only this source of the settings; may be said several times. Nothing expires after that.
+    #[arg(long = "source", value_name = "NAME")]
+    pub sources: Vec<String>,
     /// Believe it where many pages answer 404 at once: they were really deleted, and their rows may expire.
     #[arg(long)]
     pub accept_missing: bool,
@@ -96,20 +100,26 @@ As most clients are told of it, in JSON:
   {\"mcpServers\": {\"suppressd\": {\"command\": \"suppressd\", \"args\": [\"--db-path\", \"signals.db\", \"mcp\"]}}}")]
 pub struct McpArgs {}
 
-/// Shows the verification token that Notion sent, or forgets it.
+/// Shows the verification tokens that Notion sent, or forgets one.
 ///
 /// When a subscription is created, Notion sends a token to the webhook's address, once. `serve` stores it beside the
-/// database, unless one is configured or stored already. Paste it into Notion to verify the subscription.
+/// database, unless one is configured or stored already. Paste it into Notion to verify the subscription. Each connection
+/// has a subscription of its own: a source of another connection names a variable with `verification_token_env`, and
+/// while that variable is not set, a handshake more is taken and stored for it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   suppressd handshake             tells whether a token is stored, and what to do next
   suppressd handshake --show      prints it, to be pasted into Notion under «Verify subscription»
-  suppressd handshake --reset     forgets it, so that the next handshake is taken")]
+  suppressd handshake --reset     forgets it, so that the next handshake is taken
+  suppressd handshake --show --source portfolio    that of one connection of several")]
 pub struct HandshakeArgs {
     /// Print the stored token.
     #[arg(long, conflicts_with = "reset")]
     pub show: bool,
+    /// Mean only the connection to which this source of the settings belongs.
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
     /// Forget the stored token, so that the next handshake is taken.
     #[arg(long)]
     pub reset: bool,

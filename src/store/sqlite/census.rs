@@ -9,6 +9,7 @@ use crate::{
         sqlite::{
             SqliteRows,
             events::parsed,
+            sweeps::WHOLE,
             time::{from_micros, isoformat},
         },
     },
@@ -62,7 +63,7 @@ impl CensusRows for SqliteRows<'_> {
         )?;
         let Some(id) = last.flatten() else { return Ok(None) };
         let previous_at = self.one(
-            "SELECT max(started_at) FROM suppressd_sweeps WHERE state = 'complete' AND NOT dry_run AND sweep < ?1",
+            &format!("SELECT max(started_at) FROM suppressd_sweeps WHERE {WHOLE} AND sweep < ?1"),
             [id],
             |row| row.get::<_, Option<i64>>(0),
         )?;
@@ -72,11 +73,9 @@ impl CensusRows for SqliteRows<'_> {
     }
 
     fn last_complete_sweep_ended(&mut self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let last = self.one(
-            "SELECT max(completed_at) FROM suppressd_sweeps WHERE state = 'complete' AND NOT dry_run",
-            [],
-            |row| row.get::<_, Option<i64>>(0),
-        )?;
+        let last = self.one(&format!("SELECT max(completed_at) FROM suppressd_sweeps WHERE {WHOLE}"), [], |row| {
+            row.get::<_, Option<i64>>(0)
+        })?;
         Ok(last.flatten().map(from_micros))
     }
 

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
     (4, "lookups", include_str!("migrations/0004_lookups.sql")),
     (5, "feed", include_str!("migrations/0005_feed.sql")),
     (6, "renamed", include_str!("migrations/0006_renamed.sql")),
+    (7, "source_names", include_str!("migrations/0007_source_names.sql")),
 ];
 
 /// How long a statement waits for somebody else's lock; the pipeline may be writing into the same file.

@@ -6,7 +6,7 @@ use rusqlite::params;
 use crate::{
     model::id::DataSourceId,
     store::{
-        ChangeRows as _, SourceRows, StoreError, StoredSource,
+        ChangeRows as _, SourceRows, SourceTally, StoreError, StoredSource,
         sqlite::{
             SqliteRows,
             events::parsed,
@@ -16,15 +16,30 @@ use crate::{
     },
 };
 
+/// Counts pages and rows by source. The table of rows is shared: what says of no source that it is from there, is not.
+const TALLIES: &str = "\
+    WITH page AS (SELECT source, count(*) FILTER (WHERE standing = 'listed') AS listed, \
+        count(*) FILTER (WHERE standing = 'listed' AND NOT EXISTS \
+          (SELECT 1 FROM suppressd_claims AS claim WHERE claim.page_id = page.page_id)) AS keyless, \
+        count(*) FILTER (WHERE missing_since IS NOT NULL) AS missing, max(observed_at) AS seen_at \
+      FROM suppressd_pages AS page GROUP BY source), \
+    row AS (SELECT source, count(*) FILTER (WHERE strength = 'strong') AS strong, \
+        count(*) FILTER (WHERE strength = 'weak') AS weak \
+      FROM (SELECT json_extract(metadata, '$.source') AS source, json_extract(metadata, '$.key_strength') AS strength \
+        FROM suppression_cache WHERE json_valid(metadata)) GROUP BY source) \
+    SELECT page.source, listed, keyless, missing, seen_at, coalesce(strong, 0), coalesce(weak, 0) \
+    FROM page LEFT JOIN row ON row.source = page.source ORDER BY page.source";
+
 impl SourceRows for SqliteRows<'_> {
     fn sources(&mut self) -> Result<Vec<StoredSource>, StoreError> {
         self.list(
-            "SELECT source, schema, mapping, hard, resolved_at, watermark, retired_at, database FROM suppressd_sources \
+            "SELECT source, schema, mapping, hard, resolved_at, watermark, retired_at, database, name FROM suppressd_sources \
              ORDER BY source",
             [],
             |row| {
                 Ok(StoredSource {
                     id: parsed(row, 0, "data source id", |text| text.parse().ok())?,
+                    name: row.get(8)?,
                     schema: row.get(1)?,
                     mapping: row.get(2)?,
                     hard: row.get(3)?,
@@ -38,6 +53,20 @@ impl SourceRows for SqliteRows<'_> {
                 })
             },
         )
+    }
+
+    fn source_tallies(&mut self) -> Result<Vec<SourceTally>, StoreError> {
+        self.list(TALLIES, [], |row| {
+            Ok(SourceTally {
+                id: parsed(row, 0, "data source id", |text| text.parse().ok())?,
+                pages: row.get(1)?,
+                pages_without_key: row.get(2)?,
+                pages_missing: row.get(3)?,
+                last_seen_at: row.get::<_, Option<i64>>(4)?.map(from_micros),
+                entries_strong: row.get(5)?,
+                entries_weak: row.get(6)?,
+            })
+        })
     }
 
     fn put_source(&mut self, source: &StoredSource) -> Result<(), StoreError> {
@@ -63,11 +92,12 @@ impl SourceRows for SqliteRows<'_> {
             )?;
         }
         self.execute(
-            "INSERT INTO suppressd_sources (source, schema, mapping, hard, resolved_at, database) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (source) DO UPDATE SET \
+            "INSERT INTO suppressd_sources (source, schema, mapping, hard, resolved_at, database, name) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?8) ON CONFLICT (source) DO UPDATE SET \
              watermark = CASE WHEN ?7 THEN watermark END, \
              schema = excluded.schema, mapping = excluded.mapping, hard = excluded.hard, \
-             resolved_at = excluded.resolved_at, database = excluded.database, retired_at = NULL",
+             resolved_at = excluded.resolved_at, database = excluded.database, retired_at = NULL, \
+             name = coalesce(excluded.name, name)",
             params![
                 source.id.to_string(),
                 source.schema,
@@ -76,6 +106,7 @@ impl SourceRows for SqliteRows<'_> {
                 micros(source.resolved_at),
                 source.database.map(|database| database.to_string()),
                 same_mapping,
+                source.name,
             ],
         )
         .map(drop)

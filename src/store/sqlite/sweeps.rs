@@ -29,6 +29,9 @@ const SWEEP: &str = "SELECT sweep, asked_at, what, state, started_at, completed_
 
 const DRIFT: &str = "SELECT page_id, kind, canonical_key, since, found_at, told FROM suppressd_drift";
 
+/// Is true of complete sweeps of all sources that were no dry run.
+pub(crate) const WHOLE: &str = "state = 'complete' AND NOT dry_run AND json_extract(what, '$.sources') IS NULL";
+
 /// The state of the newest event that can have told a difference, and whether it came in time. One pass over the inbox,
 /// which has no index by page: the pages of the sweep are few beside it.
 const JUDGE: &str = "\
@@ -77,7 +80,7 @@ impl SweepRows for SqliteRows<'_> {
 
     fn last_complete_sweep(&mut self) -> Result<Option<DateTime<Utc>>, StoreError> {
         let last = self.one(
-            "SELECT started_at FROM suppressd_sweeps WHERE state = 'complete' AND NOT dry_run ORDER BY sweep DESC LIMIT 1",
+            &format!("SELECT started_at FROM suppressd_sweeps WHERE {WHOLE} ORDER BY sweep DESC LIMIT 1"),
             [],
             |row| row.get::<_, Option<i64>>(0),
         )?;
@@ -276,9 +279,11 @@ impl SqliteRows<'_> {
     /// Drops old sweeps, and differences whose sweep is gone; the last complete sweep stays.
     pub(crate) fn prune_sweeps(&self, before: i64, limit: u32) -> Result<u64, StoreError> {
         let sweeps = self.execute(
-            "DELETE FROM suppressd_sweeps WHERE sweep IN (SELECT sweep FROM suppressd_sweeps WHERE asked_at < ?1 AND \
-               state NOT IN ('asked', 'running') AND sweep < (SELECT max(sweep) FROM suppressd_sweeps \
-               WHERE state = 'complete' AND NOT dry_run) ORDER BY sweep LIMIT ?2)",
+            &format!(
+                "DELETE FROM suppressd_sweeps WHERE sweep IN (SELECT sweep FROM suppressd_sweeps WHERE asked_at < ?1 AND \
+                   state NOT IN ('asked', 'running') AND sweep < (SELECT max(sweep) FROM suppressd_sweeps WHERE {WHOLE}) \
+                 ORDER BY sweep LIMIT ?2)"
+            ),
             params![before, limit],
         )?;
         let drift = self.execute(

@@ -70,7 +70,7 @@ impl Sweeps {
         TaskTracker::new().spawn(async move {
             // People who clean up purge many pages at once; whoever sweeps here knows.
             let order = SweepOrder { accept_missing: true, ..SweepOrder::by(AskedBy::Command) };
-            let (asked, now) = (order, clocks.ours.now());
+            let (asked, now) = (order.clone(), clocks.ours.now());
             let id: SweepId = disk
                 .write(move |rows| {
                     rows.abandon_sweeps(now)?;
