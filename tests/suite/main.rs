@@ -11,6 +11,7 @@ mod connections;
 mod crm;
 mod demo;
 mod digest;
+mod documents;
 mod doors;
 mod end_to_end;
 mod explain;
