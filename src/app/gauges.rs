@@ -35,12 +35,11 @@ pub(super) struct Running<N> {
     pub(super) budgets: Vec<(String, Budget)>,
     pub(super) health: Health,
     pub(super) vault: TokenVault,
-    pub(super) database: PathBuf,
 }
 
 impl<N: Notion> Running<N> {
     /// Returns what says how all of it is.
-    pub(super) fn parts(self) -> Parts {
+    pub(super) fn parts(self, database: PathBuf) -> Parts {
         Box::new(move |reading| {
             for source in self.sources.standings() {
                 reading.whether(&SOURCE_REFUSED, [&source.name], source.is_refused);
@@ -57,16 +56,16 @@ impl<N: Notion> Running<N> {
                 reading.whether(&PART_WELL, [part.name], part.state == State::Well);
             }
             reading.whether(&WEBHOOK_TOKEN_PRESENT, [], self.vault.knows_a_token());
-            on_disk(&self.database, reading);
+            on_disk(&database, reading);
         })
     }
 }
 
-/// Names each token by the first source that uses it, in the order in which the budgets are made.
-pub(super) fn tokens(sources: &[SourceAccess]) -> Vec<String> {
+/// Names the budget of each token by the first source that uses it; the budgets are in that order.
+pub(super) fn by_token(sources: &[SourceAccess], budgets: &[Budget]) -> Vec<(String, Budget)> {
     let mut seen = BTreeSet::new();
     let first = sources.iter().filter(|access| seen.insert(access.api_key.expose_secret()));
-    first.map(|access| access.source.name.clone()).collect()
+    first.map(|access| access.source.name.clone()).zip(budgets.iter().cloned()).collect()
 }
 
 /// Returns what the sources of the settings are called.

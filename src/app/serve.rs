@@ -38,6 +38,7 @@ use crate::{
     inbox::Inbox,
     intake::{
         Intake,
+        handshake::TokenVault,
         relevance::{Known, OurSources},
     },
     lifecycle::Lifecycle,
@@ -45,7 +46,7 @@ use crate::{
     mcp::doors,
     metrics::Metrics,
     model::id::TableId,
-    notion::{Notion, client::Client},
+    notion::{Notion, budget::Budget, client::Client},
     sources::{Resolved, SourceSettings, Sources},
     store::{Exclusive, sqlite::SqliteStore},
     sweep::{SweepSettings, Sweeper, schedule::Daily},
@@ -98,14 +99,8 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
     let workspaces = service.sources.iter().map(|access| access.source.workspace);
     let ours = OurSources::filtered_by(sources.filter().clone()).within(workspaces);
     ours.set(known(&configured, &[]));
-    let running = Running {
-        sources: sources.clone(),
-        budgets: gauges::tokens(&service.sources).into_iter().zip(budgets.iter().cloned()).collect(),
-        health: lifecycle.health.clone(),
-        vault: vault.clone(),
-        database: config.db_path.clone(),
-    };
-    let scrape = Scrape::new(lookup.clone(), metrics.clone(), gauges::names(config), running.parts());
+    let asking = (sources.clone(), gauges::by_token(&service.sources, &budgets), vault.clone());
+    let scrape = watched(config, lifecycle, (lookup.clone(), metrics.clone()), asking);
     let intake = Intake::new(inbox.clone(), vault, ours.clone(), clock.clone(), metrics.clone());
     let cache = cache(config)?;
     let nightly = nightly(config, &store, (sources.clone(), cache.clone()), (clock.clone(), metrics.clone()));
@@ -145,12 +140,8 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
         &lifecycle.hard,
     );
     let followers = Followers::new(lifecycle.soft.clone());
-    let inside = Private { lookup, health: lifecycle.health.clone(), bodies, scrape: scrape.clone() };
+    let inside = Private { lookup, health: lifecycle.health.clone(), bodies, scrape };
     let private_routes = private::router(inside, followers.clone(), service.admin_token, mcp);
-
-    if let Some(settings) = config.statsd.clone() {
-        lifecycle.spawn_last("statsd", Teller::new(settings, scrape).run(lifecycle.over.clone()));
-    }
 
     housekeeping::restore_budgets(&store, &keeper.budgets).await?;
     let reports = worker.reports();
@@ -162,6 +153,21 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
         .spawn("private listener", private.serve(private_routes, Limits::PRIVATE, metrics.clone(), lifecycle.clone()));
     lifecycle.spawn("public listener", public.serve(public_routes, Limits::PUBLIC, metrics.clone(), lifecycle.clone()));
     Ok(Serving { public: serving.0, private: serving.1, awaits_token, store, metrics, reports })
+}
+
+/// Makes what those see who watch, and has it told to StatsD where the settings name one.
+fn watched(
+    config: &Config,
+    lifecycle: &Lifecycle,
+    (lookup, metrics): (Lookup<SqliteStore>, Metrics),
+    (sources, budgets, vault): (Sources<Client>, Vec<(String, Budget)>, TokenVault),
+) -> Scrape<SqliteStore> {
+    let running = Running { sources, budgets, vault, health: lifecycle.health.clone() };
+    let scrape = Scrape::new(lookup, metrics, gauges::names(config), running.parts(config.db_path.clone()));
+    if let Some(settings) = config.statsd.clone() {
+        lifecycle.spawn_last("statsd", Teller::new(settings, scrape.clone()).run(lifecycle.over.clone()));
+    }
+    scrape
 }
 
 fn nightly(

@@ -23,12 +23,13 @@ impl<S: Store> Lookup<S> {
         let (began, asked) = (Instant::now(), questions.len() as u64);
         let answers = self.answer(questions, terms).await;
         metrics.lookup.observe(door, began.elapsed());
-        match &answers {
-            Ok(answers) => answers.iter().for_each(|answer| metrics.lookups.count(door, said(answer))),
-            Err(_) => {
-                metrics.lookups.add(door, Said::Error, asked);
-                metrics.errors.count(Part::Lookup);
+        if let Ok(answers) = &answers {
+            for answer in answers {
+                metrics.lookups.count(door, said(answer));
             }
+        } else {
+            metrics.lookups.add(door, Said::Error, asked);
+            metrics.errors.count(Part::Lookup);
         }
         answers
     }

@@ -70,7 +70,7 @@ pub(super) fn at_once(rows: &mut dyn Rows, names: &SourceNames, now: DateTime<Ut
         let is_on = standing.get(&source.id).is_some_and(|stands| stands.wrong.is_none() && stands.unused.is_none());
         reading.whether(&FILTER_ON, [&name], is_on);
     }
-    last_sweep(rows.last_real_sweep()?, last_received, &mut reading);
+    last_sweep(rows.last_real_sweep()?.as_ref(), last_received, &mut reading);
     reading.set(&LAST_SUCCESSFUL_SYNC_TIMESTAMP_SECONDS, [], timestamp(rows.last_complete_sweep_ended()?));
     if let Some(at) = rows.fact(LAST_BACKUP)?.and_then(|at| at.parse().ok()) {
         reading.set(&LAST_BACKUP_TIMESTAMP_SECONDS, [], timestamp(Some(at)));
@@ -111,12 +111,12 @@ pub(super) fn counted(rows: &mut dyn Rows, names: &SourceNames, now: DateTime<Ut
     Ok(reading)
 }
 
-fn last_sweep(last: Option<EndedSweep>, last_received: Option<DateTime<Utc>>, reading: &mut Reading) {
-    let ended_as = |outcome| last.as_ref().is_some_and(|last| last.outcome == outcome);
+fn last_sweep(last: Option<&EndedSweep>, last_received: Option<DateTime<Utc>>, reading: &mut Reading) {
+    let ended_as = |outcome| last.is_some_and(|last| last.outcome == outcome);
     for outcome in [SweepState::Complete, SweepState::Partial, SweepState::Failed] {
         reading.whether(&LAST_SWEEP_OUTCOME, [outcome.name()], ended_as(outcome));
     }
-    let report = last.as_ref().and_then(|last| last.report.as_ref());
+    let report = last.and_then(|last| last.report.as_ref());
     reading.set(&SYNC_DURATION_SECONDS, [], report.map_or(0.0, |report| report.duration_seconds));
     reading.count(&ENTRIES_SYNCED, [], report.map_or(0, |report| report.counts.entries_synced));
     reading.count(&ENTRIES_EXPIRED_CLEANED, [], report.map_or(0, |report| report.counts.entries_expired_cleaned));
@@ -129,7 +129,7 @@ fn last_sweep(last: Option<EndedSweep>, last_received: Option<DateTime<Utc>>, re
         let found = drift.and_then(|drift| drift.told.get(&told)).copied();
         reading.count(&LAST_SWEEP_DRIFT_TOLD, [told.name()], found.unwrap_or(0));
     }
-    let is_suspect = last.as_ref().is_some_and(|last| is_suspect(last, last_received));
+    let is_suspect = last.is_some_and(|last| is_suspect(last, last_received));
     reading.whether(&SUBSCRIPTION_SUSPECT, [], is_suspect);
 }
 

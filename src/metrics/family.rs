@@ -412,7 +412,7 @@ mod tests {
         }
         let metric = histogram.metric();
         let shown = metric.get_histogram();
-        let cumulative: Vec<_> = shown.get_bucket().iter().map(|bucket| bucket.cumulative_count()).collect();
+        let cumulative: Vec<_> = shown.get_bucket().iter().map(proto::Bucket::cumulative_count).collect();
         assert_eq!((cumulative, shown.get_sample_count()), (vec![2, 4], 5));
         assert!((shown.get_sample_sum() - 6.251).abs() < 1e-9);
     }

@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 /// Prints how it stands as series for Prometheus, for those who run no `serve`.
 ///
 /// A running `serve` shows these and more at /metrics of its private address. Whoever sweeps by cron or by a timer instead
-/// has this written into the folder of node_exporter's textfile collector after each sweep, and may use the same
+/// has this written into the folder of node exporter's textfile collector after each sweep, and may use the same
 /// alerts. Reads the database and the disk alone, so that what only a process knows is missing: what it counted, its
 /// budgets, its parts, and whether Notion refuses a token.
 #[derive(Debug, Args)]
