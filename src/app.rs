@@ -1,6 +1,7 @@
 //! Wiring: the only place that picks adapters and joins parts.
 
 pub mod asking;
+pub mod copies;
 pub mod demo;
 pub mod gauges;
 pub mod housekeeping;
@@ -99,9 +100,18 @@ pub enum AppError {
     /// A recorded folder cannot stand in for Notion.
     #[error(transparent)]
     Recorded(#[from] RecordedError),
+    /// A copy was not made, or not taken.
+    #[error(transparent)]
+    Copy(Box<copies::CopyError>),
     /// A replay broke off.
     #[error(transparent)]
     Replay(#[from] ReplayError),
+}
+
+impl From<copies::CopyError> for AppError {
+    fn from(error: copies::CopyError) -> Self {
+        Self::Copy(Box::new(error))
+    }
 }
 
 /// Opens the lookup on a database that is there, for commands that only ask.
@@ -111,7 +121,11 @@ pub fn lookup(config: &Config, clock: &Clock) -> Result<Lookup<SqliteStore>, App
 
 /// Opens the database for reading and writing, made anew where need be.
 pub fn store(config: &Config, clock: &Clock) -> Result<SqliteStore, AppError> {
-    Ok(SqliteStore::open(&config.db_path, config.serve.intake_queue, clock.now())?)
+    let store = SqliteStore::open(&config.db_path, config.serve.intake_queue, clock.now())?;
+    if config.checkpoints_left {
+        store.leave_checkpoints()?;
+    }
+    Ok(store)
 }
 
 fn lookup_over(store: SqliteStore, config: &Config, clock: &Clock) -> Result<Lookup<SqliteStore>, AppError> {

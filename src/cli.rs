@@ -3,6 +3,7 @@
 pub mod args;
 mod changes;
 pub mod check;
+mod copies;
 mod database;
 mod demo;
 mod events;
@@ -59,6 +60,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         Command::Events(command) => block_on(events::run(command, &config)),
         Command::Reconcile(args) => block_on(reconcile::run(args, &config)),
         Command::Replay(args) => block_on(replay::run(args, &config)),
+        Command::Backup(args) => copies::backup(args, &config),
+        Command::Export(args) => copies::export(args, &config),
+        Command::Digest(args) => copies::digest(args, &config),
+        Command::Restore(args) => block_on(copies::restore(args, &config)),
+        Command::Import(args) => block_on(copies::import(args, &config)),
         Command::Demo(_) if args.global.db_path.is_some() => Err(anyhow!("`demo` takes no --db-path").context(NextStep(
             "leave it out: its database lies in a folder of its own, which goes at the end, so that it touches none of yours",
         ))),

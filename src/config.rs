@@ -41,6 +41,8 @@ use crate::config::{
 pub struct Config {
     /// The database file.
     pub db_path: PathBuf,
+    /// Whether Litestream brings the WAL home, and we leave it alone.
+    pub checkpoints_left: bool,
     /// How long a row counts without being confirmed.
     pub ttl: Duration,
     /// How old the proof of a verdict may be.
@@ -165,6 +167,7 @@ impl Config {
     /// Reads everything before it gives up on anything, so that no problem hides another.
     fn from_layers<E: Fn(&str) -> Option<String>>(layers: &mut Layers<'_, E>) -> Result<Self, Noted> {
         let db_path = layers.text(&settings::DB_PATH, parse::path);
+        let checkpoints_left = layers.text(&settings::CHECKPOINTS, parse::checkpoints_left);
         let ttl = days(layers, &settings::TTL_DAYS);
         let max_age = layers.optional_number(&settings::MAX_AGE_HOURS);
         let shared_hosts = layers.list(&settings::SHARED_HOSTS, parse::host);
@@ -189,6 +192,7 @@ impl Config {
         layers.show_default(&settings::HANDSHAKE_TOKEN_PATH, handshake_token_path.to_string_lossy().into_owned());
         Ok(Self {
             db_path,
+            checkpoints_left: checkpoints_left?,
             ttl,
             max_age: max_age?.map_or(ttl, Duration::from_hours),
             shared_hosts: shared_hosts?,

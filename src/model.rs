@@ -1,5 +1,6 @@
 //! Plain data that every stage speaks of; nothing here does anything to the world.
 
+pub mod contents;
 pub mod entry;
 pub mod event;
 pub mod id;

@@ -52,6 +52,12 @@ pub(super) fn is_served(store: &impl Store) -> Result<bool, StoreError> {
     store.is_taken(SERVE)
 }
 
+/// Takes every right there is, for whoever replaces the database; `None` where somebody works on it.
+pub(super) async fn alone(store: &impl Store) -> Result<Option<(Exclusive, Exclusive)>, StoreError> {
+    let Some(serves) = to_serve(store).await? else { return Ok(None) };
+    Ok(to_work(store)?.map(|works| (serves, works)))
+}
+
 /// Takes the right to work for a command, unless a `serve` is there to work for it.
 pub(super) fn turn(store: &impl Store) -> Result<Turn, StoreError> {
     if is_served(store)? {

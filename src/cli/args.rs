@@ -2,6 +2,7 @@
 
 pub mod asking;
 pub mod bulk;
+pub mod copies;
 pub mod following;
 pub mod mending;
 pub mod receiving;
@@ -14,6 +15,7 @@ use crate::{
     cli::{
         args::{
             asking::{CheckArgs, KeysArgs, StatusArgs, SweepsArgs},
+            copies::{BackupArgs, DigestArgs, ExportArgs, ImportArgs, RestoreArgs},
             following::ChangesArgs,
             mending::{ExplainArgs, IssuesArgs},
             receiving::{EventsCommand, ReplayArgs},
@@ -87,6 +89,16 @@ Examples:
     Replay(ReplayArgs),
     #[expect(missing_docs, reason = "as above")]
     Mcp(McpArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Backup(BackupArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Restore(RestoreArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Export(ExportArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Import(ImportArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Digest(DigestArgs),
     /// Looks at the settings.
     #[command(
         subcommand,

@@ -31,7 +31,9 @@ pub(super) fn is_there(path: &Path) -> anyhow::Result<()> {
 
 /// Adds to an error which file cannot be used and what to do, if it is about the file.
 pub(super) fn explained(error: anyhow::Error, path: &Path) -> anyhow::Error {
-    if !error.chain().any(is_about_the_file) {
+    // Where a copy is made or taken, it is said which of the files is meant.
+    let is_about_a_copy = matches!(error.downcast_ref(), Some(AppError::Copy(_)));
+    if is_about_a_copy || !error.chain().any(is_about_the_file) {
         return error;
     }
     error.context(format!("cannot work with {}", path.display())).context(NextStep(

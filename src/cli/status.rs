@@ -87,6 +87,10 @@ impl<W: std::io::Write> Screen<'_, W> {
             ),
         )?;
         self.sweeps(status)?;
+        if let Some(backup) = &status.last_backup {
+            let path = backup.path.display().to_string();
+            self.row("backup", &format!("{}: {}", instant(backup.at, self.now), plain(&path)))?;
+        }
         status.sources.iter().try_for_each(|source| self.source(source))
     }
 

@@ -53,6 +53,15 @@ pub(crate) fn socket(text: &str) -> Result<SocketAddr, Fault> {
     })
 }
 
+/// Reads who brings the WAL home: whether somebody else does.
+pub(crate) fn checkpoints_left(text: &str) -> Result<bool, Fault> {
+    match text.trim() {
+        "own" => Ok(false),
+        "litestream" => Ok(true),
+        text => Err(Fault::new(format!("is {}", quote(text)), "write own, or litestream")),
+    }
+}
+
 /// Reads a time of the day, or that there is none.
 pub(crate) fn daily(text: &str) -> Result<Option<NaiveTime>, Fault> {
     match text.trim() {

@@ -44,6 +44,12 @@ pub(crate) const CONFIG: Setting =
 pub(crate) const DB_PATH: Setting =
     text("db_path", &["SUPPRESSD_DB_PATH"], Some("suppressd.db"), "The database file; may be the pipeline's own.")
         .flag("--db-path");
+pub(crate) const CHECKPOINTS: Setting = text(
+    "checkpoints",
+    &["SUPPRESSD_CHECKPOINTS"],
+    Some("own"),
+    "Who brings the WAL home: own, or litestream where that copies the database.",
+);
 pub(crate) const TTL_DAYS: Setting =
     number("ttl_days", &["SUPPRESSD_TTL_DAYS"], (1, 365), "How long a row counts without being confirmed.")
         .default("7");
@@ -228,8 +234,9 @@ pub(crate) const STATSD_PREFIX: Setting = text(
 );
 
 /// Every setting that the file may have, section by section.
-pub(crate) const ALL: [Setting; 33] = [
+pub(crate) const ALL: [Setting; 34] = [
     DB_PATH,
+    CHECKPOINTS,
     TTL_DAYS,
     MAX_AGE_HOURS,
     SHARED_HOSTS,

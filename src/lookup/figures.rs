@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::{
+    lookup::status::last_backup,
     metrics::state::{
         ENTRIES, ENTRIES_EXPIRED, ENTRIES_EXPIRED_CLEANED, ENTRIES_SYNCED, ENTRIES_WITHOUT_CANONICAL_KEY, EVENTS,
         FILTER_ON, FRESHNESS_SECONDS, KEYS_CONTESTED, LAST_BACKUP_TIMESTAMP_SECONDS,
@@ -20,9 +21,6 @@ use crate::{
     sources::filter,
     store::{EndedSweep, Rows, StoreError, StoredSource},
 };
-
-/// The fact under which a backup says when it was made.
-pub const LAST_BACKUP: &str = "last_backup";
 
 /// What stands for the source of rows that another program wrote, or whose source left the settings.
 const NO_SOURCE: &str = "none";
@@ -72,8 +70,8 @@ pub(super) fn at_once(rows: &mut dyn Rows, names: &SourceNames, now: DateTime<Ut
     }
     last_sweep(rows.last_real_sweep()?.as_ref(), last_received, &mut reading);
     reading.set(&LAST_SUCCESSFUL_SYNC_TIMESTAMP_SECONDS, [], timestamp(rows.last_complete_sweep_ended()?));
-    if let Some(at) = rows.fact(LAST_BACKUP)?.and_then(|at| at.parse().ok()) {
-        reading.set(&LAST_BACKUP_TIMESTAMP_SECONDS, [], timestamp(Some(at)));
+    if let Some(backup) = last_backup(rows)? {
+        reading.set(&LAST_BACKUP_TIMESTAMP_SECONDS, [], timestamp(Some(backup.at)));
     }
     Ok(reading)
 }

@@ -12,7 +12,7 @@ use prometheus::proto::MetricFamily;
 use tokio::{sync::Mutex, task::spawn_blocking, time::Instant, time::timeout};
 use tracing::warn;
 
-pub use crate::lookup::figures::{LAST_BACKUP, SourceNames};
+pub use crate::lookup::figures::SourceNames;
 use crate::{
     causes::told,
     lookup::{Lookup, figures},

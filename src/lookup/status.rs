@@ -1,6 +1,6 @@
 //! How it stands, on one screen: events, queue, cache, sweep, budget.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
@@ -19,6 +19,9 @@ pub const RUNNING: &str = "running";
 
 /// The fact under which a running `serve` says when its next daily sweep is due; empty where none ever is.
 pub const NEXT_SWEEP: &str = "next_sweep";
+
+/// The fact that says when the last backup was made, and where.
+pub const LAST_BACKUP: &str = "last_backup";
 
 /// A `serve` says how it stands every five seconds; one that has not for this long is not running.
 const SILENT_AFTER: TimeDelta = TimeDelta::seconds(20);
@@ -46,6 +49,21 @@ pub struct Status {
     pub last_complete_sweep_at: Option<DateTime<Utc>>,
     /// When a running `serve` makes its next daily sweep.
     pub next_sweep_at: Option<DateTime<Utc>>,
+    /// The last backup that the database knows of.
+    pub last_backup: Option<LastBackup>,
+}
+
+/// A backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LastBackup {
+    /// When it was begun.
+    pub at: DateTime<Utc>,
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// The digest of what its cache says.
+    pub digest: String,
 }
 
 /// What a running `serve` says of itself every few seconds.
@@ -156,6 +174,7 @@ impl<S: Store> Lookup<S> {
                     last_sweep: rows.last_sweep()?.map(ListedSweep::from),
                     last_complete_sweep_at: rows.last_complete_sweep()?,
                     next_sweep_at: rows.fact(NEXT_SWEEP)?.and_then(|at| at.parse().ok()),
+                    last_backup: last_backup(rows)?,
                 })
             })
             .await
@@ -164,6 +183,11 @@ impl<S: Store> Lookup<S> {
 
 fn running(rows: &mut dyn Rows) -> Result<Option<Running>, StoreError> {
     Ok(rows.fact(RUNNING)?.and_then(|json| serde_json::from_str(&json).ok()))
+}
+
+/// Returns the last backup that the database knows of.
+pub(super) fn last_backup(rows: &mut dyn Rows) -> Result<Option<LastBackup>, StoreError> {
+    Ok(rows.fact(LAST_BACKUP)?.and_then(|json| serde_json::from_str(&json).ok()))
 }
 
 fn running_sweep(open: Vec<StoredSweep>) -> Option<ListedSweep> {

@@ -1,12 +1,16 @@
 //! The store on SQLite, embedded: one connection writes, a few read.
 
+mod carried;
 mod census;
 mod changes;
+mod contents;
+mod copy;
 mod events;
 mod haste;
 mod held;
 mod history;
 mod issues;
+mod lines;
 mod names;
 mod open;
 mod refreshes;
@@ -31,6 +35,16 @@ use chrono::{DateTime, Utc};
 use rusqlite::{CachedStatement, Connection};
 use tokio::time::Instant;
 
+pub use crate::store::sqlite::{
+    carried::{Alone, TakenOver},
+    copy::{Copied, Inspected},
+    lines::{Filling, LineError, View},
+};
+pub(crate) use crate::store::sqlite::{
+    carried::{alone, make_ready, take_over},
+    copy::{contents_of, inspect, note, online, others_in},
+    lines::{KIND, write as write_lines},
+};
 use crate::store::{
     Appended, Exclusive, NewEvent, Rows, Store, StoreError,
     sqlite::{haste::Haste, writer::Writer},
@@ -89,6 +103,16 @@ impl SqliteStore {
     pub fn copy_to(&self, path: &Path, now: DateTime<Utc>) -> Result<Self, StoreError> {
         let connection = open::copy(&self.shared.path, path, now)?;
         Ok(Self::over(path, Some(Writer::new(connection, path, 1)?)))
+    }
+
+    /// Names a file that need not be there, or may be damaged: for its locks. Nothing is opened.
+    pub fn unopened(path: &Path) -> Self {
+        Self::over(path, None)
+    }
+
+    /// Leaves it to somebody else to bring home what the WAL holds, as long as that is not too much.
+    pub fn leave_checkpoints(&self) -> Result<(), StoreError> {
+        self.writer()?.leave_checkpoints()
     }
 
     fn over(path: &Path, writer: Option<Writer>) -> Self {

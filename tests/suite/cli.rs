@@ -266,6 +266,7 @@ fn status_fits_one_screen() {
             "at",
             "cache",
             "events",
+            "last_backup",
             "last_complete_sweep_at",
             "last_sweep",
             "next_sweep_at",

@@ -4,10 +4,13 @@
 mod applying;
 mod bulk;
 mod cache;
+mod carried;
 mod cli;
 #[path = "../../benches/common/companies.rs"]
 mod companies;
 mod connections;
+mod copies;
+mod copies_faults;
 mod crm;
 mod demo;
 mod digest;
@@ -19,6 +22,7 @@ mod feed;
 mod followers;
 mod handshake;
 mod issues;
+mod litestream;
 mod load;
 mod mcp;
 mod metrics;

@@ -118,7 +118,8 @@ fn the_page_has_every_series_as_the_program_describes_it() {
 #[tokio::test]
 async fn every_series_of_the_catalogue_is_shown_and_no_other() {
     let world = World::start().await;
-    world.serving.store.write(|rows| rows.put_fact("last_backup", "2026-09-01T10:00:00Z")).await.unwrap();
+    let backup = r#"{"at": "2026-09-01T10:00:00Z", "path": "/backup.db", "bytes": 1, "digest": ""}"#;
+    world.serving.store.write(move |rows| rows.put_fact("last_backup", backup)).await.unwrap();
     let shown = Shown::of(&world).await;
     let catalogue = metrics::catalogue();
     let expected = catalogue.iter().map(|series| (series.name, (word(series.kind), series.help)));

@@ -81,14 +81,35 @@ pub(crate) fn mapped_reader(path: &Path) -> Result<Connection, StoreError> {
 
 /// Opens a connection that can only read, on a file that is there and up to date.
 pub(crate) fn reader(path: &Path) -> Result<Connection, StoreError> {
-    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    if needs_more_than_reading(path, &connection) {
-        connection = connect(&immutable(path), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)?;
-    }
+    let connection = readable(path)?;
     if refuse_newer(path, &connection)? < newest() {
         return Err(StoreError::Unprepared { path: path.display().to_string() });
     }
     Ok(connection)
+}
+
+/// As [`reader`], of any version that this program knows: a file is copied before it is brought up to date.
+pub(crate) fn reader_of_any_version(path: &Path) -> Result<Connection, StoreError> {
+    let connection = readable(path)?;
+    refuse_strange(path, &connection)?;
+    Ok(connection)
+}
+
+/// Refuses a file that is not ours, or too new; returns its version.
+pub(crate) fn refuse_strange(path: &Path, connection: &Connection) -> Result<u32, StoreError> {
+    refuse_foreign(path, connection)?;
+    match refuse_newer(path, connection)? {
+        0 => Err(StoreError::Unprepared { path: path.display().to_string() }),
+        version => Ok(version),
+    }
+}
+
+fn readable(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    if !needs_more_than_reading(path, &connection) {
+        return Ok(connection);
+    }
+    connect(&immutable(path), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
 }
 
 /// Returns whether the file is in WAL, nobody works on it, and its folder is not ours to put the WAL's files into.
@@ -106,7 +127,7 @@ fn immutable(path: &Path) -> PathBuf {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that opens connections, and it sets the pragmas")]
-fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|e| unavailable("opening it", e))?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(|e| unavailable("setting it up", e))?;

@@ -27,6 +27,10 @@ const APPENDS_PER_COMMIT: usize = 512;
 /// Pieces of other work between two turns of the appends, so that a sweep does not hold up the intake.
 const WORKS_PER_COMMIT: usize = 16;
 
+/// Where Litestream copies the WAL, it also brings it home, at 500 MB at the latest. A checkpoint of ours between two of its
+/// looks would cost it a new snapshot. Beyond 1 GiB it does not run, and the disk must not fill up.
+const CHECKPOINTS_LEFT: &str = "PRAGMA wal_autocheckpoint = 262144";
+
 /// The handle on the writer. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
@@ -126,6 +130,12 @@ impl Writer {
         let (file, connection) = (OpenFile::of(path)?, Mutex::new(connection));
         let shared = Shared { mailbox: Mutex::default(), connection, file, appends_max };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Leaves the checkpoints to somebody else, until the WAL is larger than he lets it become.
+    pub(crate) fn leave_checkpoints(&self) -> Result<(), StoreError> {
+        let connection = lock(&self.shared.connection);
+        connection.execute_batch(CHECKPOINTS_LEFT).map_err(|e| unavailable("setting it up", e))
     }
 
     /// Appends an event; returns once it is synced, at once where too many wait.
