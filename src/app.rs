@@ -1,14 +1,18 @@
 //! Wiring: the only place that picks adapters and joins parts.
 
 pub mod asking;
+mod beside;
 pub mod copies;
 pub mod demo;
+pub mod doctor;
 pub mod gauges;
 pub mod housekeeping;
 pub mod mcp;
 pub mod reconcile;
+pub mod reload;
 pub mod replay;
 mod rights;
+pub mod schema;
 pub mod serve;
 mod statsd;
 mod sweeping;
@@ -51,6 +55,9 @@ pub enum AppError {
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database was not opened to the end, by a bug.
+    #[error("the database was not opened: please report what the log says")]
+    Opening(#[source] tokio::task::JoinError),
     /// Settings are missing.
     #[error(transparent)]
     Config(#[from] crate::config::Problems),
@@ -192,7 +199,8 @@ fn clients(config: &Config, sources: &[SourceAccess], clock: &Clock, metrics: &M
             made.budgets.push(budget);
         }
         if let Some(client) = by_token.get(token) {
-            made.sources.push((source_settings(&access.source), client.clone()));
+            // Settings can give one of them another token.
+            made.sources.push((source_settings(&access.source), client.apart()));
         }
     }
     Ok(made)
@@ -215,7 +223,7 @@ impl Asking {
         sources.recall(store).await?;
         let cache = cache(config)?;
         // All of them, before anything is derived: of a source that nobody knows every status is soft.
-        sources.resolved().iter().for_each(|table| cache.learn(table.data_source, table.hard.clone()));
+        cache.learn_from(|| sources.hard());
         Ok(Self { sources, cache, budgets, metrics })
     }
 }

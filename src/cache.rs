@@ -12,28 +12,35 @@ mod current;
 mod expiry;
 mod order;
 mod publish;
+mod rederive;
 mod renamed;
 
-pub use crate::cache::{current::Current, expiry::LetGo};
+pub use crate::cache::{
+    current::Current,
+    expiry::LetGo,
+    rederive::{Derivation, derived_by},
+};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Mutex;
 
 use crate::{
     cache::order::Order,
     derive::{self, Rules, winner::HardStatuses},
     model::{
         entry::{CachedPage, Cause, Change, Claim, Door, Standing},
-        id::{DataSourceId, PageId},
+        id::DataSourceId,
         key::{Candidate, Strength},
         page::View,
         sighting::{Absence, Sighting},
     },
-    store::{Rows, Store, StoreError},
+    store::{Rows, StoreError},
 };
 
 /// What the rules of the cache depend on.
@@ -43,7 +50,7 @@ pub struct CacheSettings {
     pub ttl: TimeDelta,
     /// How far the index behind queries may trail the live page.
     pub index_lag: TimeDelta,
-    /// How values become keys.
+    /// How values become keys, until others are adopted.
     pub rules: Rules,
 }
 
@@ -51,7 +58,10 @@ pub struct CacheSettings {
 #[derive(Debug, Clone)]
 pub struct Cache {
     settings: Arc<CacheSettings>,
+    rules: Arc<ArcSwap<Rules>>,
     hard: Arc<RwLock<BTreeMap<DataSourceId, HardStatuses>>>,
+    /// Held by whoever derives entries anew.
+    deriving: Arc<Mutex<()>>,
 }
 
 /// What became of a sighting.
@@ -105,27 +115,33 @@ impl From<Applied> for Outcome {
     }
 }
 
-/// Pages that are derived anew in one transaction when rules or settings have changed: a few milliseconds of the writer.
-const REDERIVED_AT_ONCE: u32 = 50;
-
-/// The fact that says by which rules the entries were derived.
-const DERIVED_BY: &str = "derived_by";
-
 impl Cache {
     /// Makes a cache that follows `settings`.
     pub fn new(settings: CacheSettings) -> Self {
-        Self { settings: Arc::new(settings), hard: Arc::default() }
+        let rules = Arc::new(ArcSwap::from_pointee(settings.rules.clone()));
+        Self { settings: Arc::new(settings), rules, hard: Arc::default(), deriving: Arc::default() }
     }
 
     /// Returns the same cache with another TTL.
     #[must_use]
     pub fn with_ttl(&self, ttl: TimeDelta) -> Self {
-        Self { settings: Arc::new(CacheSettings { ttl, ..(*self.settings).clone() }), hard: Arc::clone(&self.hard) }
+        Self { settings: Arc::new(CacheSettings { ttl, ..(*self.settings).clone() }), ..self.clone() }
     }
 
     /// Learns which statuses of a source are hard.
     pub fn learn(&self, source: DataSourceId, hard: HardStatuses) {
-        self.hard.write().unwrap_or_else(PoisonError::into_inner).insert(source, hard);
+        self.learn_from(|| [(source, hard)]);
+    }
+
+    /// Learns which statuses of some sources are hard.
+    ///
+    /// They are asked for while nobody else teaches: what was asked for earlier never replaces what came later.
+    pub fn learn_from<I>(&self, known: impl FnOnce() -> I)
+    where
+        I: IntoIterator<Item = (DataSourceId, HardStatuses)>,
+    {
+        let mut hard = self.hard.write().unwrap_or_else(PoisonError::into_inner);
+        hard.extend(known());
     }
 
     /// Returns the settings.
@@ -212,46 +228,6 @@ impl Cache {
         Ok(Outcome { applied: Applied::Removed, strength, changes })
     }
 
-    /// Derives every entry anew from the stored values where rules or settings are not those of the last time.
-    ///
-    /// Returns the number of entries that changed. Asks Notion nothing.
-    pub async fn rederive<S: Store>(&self, store: &S, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let derived_by = self.fingerprint();
-        if store.read(|rows| rows.fact(DERIVED_BY)).await?.as_ref() == Some(&derived_by) {
-            return Ok(0);
-        }
-        let (mut after, mut entries) = (None, 0);
-        loop {
-            let cache = self.clone();
-            let (last, changed) = store.write(move |rows| cache.rederive_some(rows, after, now)).await?;
-            entries += changed;
-            let Some(last) = last else { break };
-            after = Some(last);
-        }
-        store.write(move |rows| rows.put_fact(DERIVED_BY, &derived_by)).await?;
-        Ok(entries)
-    }
-
-    fn rederive_some(
-        &self,
-        rows: &mut dyn Rows,
-        after: Option<PageId>,
-        now: DateTime<Utc>,
-    ) -> Result<(Option<PageId>, u64), StoreError> {
-        let cause = Cause { door: Door::Settings, id: self.fingerprint() };
-        let pages = rows.pages(after, REDERIVED_AT_ONCE)?;
-        let mut changes = 0;
-        for page in &pages {
-            changes += self.settle_claims(rows, page, &cause, now)?.1.len() as u64;
-        }
-        Ok((pages.last().map(|page| page.id), changes))
-    }
-
-    fn fingerprint(&self) -> String {
-        let hard = self.hard.read().unwrap_or_else(PoisonError::into_inner);
-        format!("{} {:?}", self.settings.rules.fingerprint(), *hard)
-    }
-
     /// Writes the claims of `page`, and publishes the winner of every key that it claims or claimed.
     fn settle_claims(
         &self,
@@ -261,7 +237,7 @@ impl Cache {
         now: DateTime<Utc>,
     ) -> Result<(Option<Strength>, Vec<Change>), StoreError> {
         let claims = match page.standing {
-            Standing::Listed => derive::values_candidates(&page.values, &self.settings.rules).candidates,
+            Standing::Listed => derive::values_candidates(&page.values, &self.rules.load()).candidates,
             Standing::Trashed | Standing::MovedOut | Standing::Gone | Standing::Lost => Vec::new(),
         };
         let before = rows.claims_of(page.id)?;

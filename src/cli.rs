@@ -6,11 +6,13 @@ pub mod check;
 mod copies;
 mod database;
 mod demo;
+mod doctor;
 mod events;
 pub mod exit;
 mod explain;
 pub mod failure;
 mod handshake;
+mod health;
 mod issues;
 mod keys;
 pub mod logging;
@@ -19,6 +21,7 @@ mod metrics;
 pub mod output;
 mod reconcile;
 mod replay;
+mod schema;
 mod serve;
 mod status;
 mod sweeps;
@@ -30,10 +33,11 @@ use anyhow::{Context as _, anyhow};
 
 pub use crate::cli::{args::Args, exit::ExitStatus};
 use crate::{
+    app,
     cli::{
         args::{Command, ConfigCommand},
         failure::NextStep,
-        output::Output,
+        output::{Output, counted},
     },
     config::{self, Config},
 };
@@ -43,18 +47,26 @@ const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 /// Runs the command that `args` name.
 pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    if let Command::Doctor(doctor) = &args.command {
+        // What is wrong with the settings is one of its findings.
+        return block_on(doctor::run(doctor, &args.flags()));
+    }
     let config = Config::read(&args.flags(), &config::environment)
         .context(NextStep("mend them where they stand; `suppressd config print --help` lists every setting"))?;
-    logging::start(&config.log)?;
+    let log = logging::start(&config.log)?;
     let done = match &args.command {
         Command::Config(ConfigCommand::Print) => print(&config),
+        Command::Config(ConfigCommand::Check) => check_settings(&config),
         Command::Check(args) => check::run(args, &config),
         Command::Keys(args) => keys::run(args, &config),
         Command::Handshake(args) => handshake::run(args, &config),
         Command::Explain(args) => block_on(explain::run(args, &config)),
         Command::Issues(args) => block_on(issues::run(args, &config)),
+        Command::Doctor(doctor) => block_on(doctor::run(doctor, &args.flags())),
+        Command::Schema(command) => block_on(schema::run(command, &config)),
         Command::Status(args) => block_on(status::run(args, &config)),
         Command::Metrics(args) => block_on(metrics::run(args, &config)),
+        Command::Health(args) => block_on(health::run(args, &config)),
         Command::Changes(args) => block_on(changes::run(args, &config)),
         Command::Sweeps(args) => block_on(sweeps::run(args, &config)),
         Command::Events(command) => block_on(events::run(command, &config)),
@@ -70,7 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         ))),
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Mcp(_) => block_on(mcp::run(&config)),
-        Command::Serve(_) => block_on(serve::run(&config)),
+        Command::Serve(_) => block_on(serve::run(&config, args.flags(), log)),
     };
     done.map_err(|error| database::explained(error, &config.db_path))
 }
@@ -78,6 +90,21 @@ pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
 fn print(config: &Config) -> anyhow::Result<ExitStatus> {
     Output::stdout().line(config.print().trim_end())?;
     Ok(ExitStatus::Success)
+}
+
+/// Says whether the settings would do for `serve`.
+fn check_settings(config: &Config) -> anyhow::Result<ExitStatus> {
+    match app::reload::judge(config) {
+        Ok(_) => {
+            Output::stdout().line("the settings are good: `serve` would start with them, or take them on SIGHUP")?;
+            Ok(ExitStatus::Success)
+        }
+        Err(problems) => {
+            let count = counted(problems.len() as u64, "problem");
+            Err(anyhow!("the settings have {count}\n  {}", problems.join("\n  "))
+                .context(NextStep("mend them where they stand; a running `serve` goes on with those that it has")))
+        }
+    }
 }
 
 fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

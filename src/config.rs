@@ -4,7 +4,9 @@
 //! table). What only some commands need, such as a token, is looked for by [`Config::read`] but is a problem only
 //! for those who ask for it: `check` works without any of Notion's settings.
 
+mod difference;
 mod file;
+mod inspect;
 mod layers;
 mod parse;
 mod print;
@@ -20,6 +22,8 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use secrecy::SecretString;
 
 pub use crate::config::{
+    difference::Difference,
+    inspect::{SecretFile, Stranger, strangers, variable_names},
     layers::Flags,
     print::reference,
     problem::{Problem, Problems},
@@ -67,6 +71,7 @@ pub struct Config {
     verification_tokens: [Secret; 2],
     admin_token: Secret,
     found: Found,
+    settings_path: PathBuf,
 }
 
 /// What only `serve` needs.
@@ -95,12 +100,22 @@ pub fn environment(name: &str) -> Option<String> {
 impl Config {
     /// Reads all settings, or says everything that is wrong with them.
     pub fn read(flags: &Flags, environment: &impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        match Self::read_as_far_as_possible(flags, environment) {
+            (Some(config), None) => Ok(config),
+            (_, problems) => Err(problems.unwrap_or_else(|| Problems::new(Vec::new()))),
+        }
+    }
+
+    /// Reads all settings, for who only wants to know what is wrong: where they can be read in spite of their problems, such as
+    /// a line that nobody reads, they are there too.
+    pub fn read_as_far_as_possible(
+        flags: &Flags,
+        environment: &impl Fn(&str) -> Option<String>,
+    ) -> (Option<Self>, Option<Problems>) {
         let mut layers = Layers::open(flags, environment);
         let config = Self::from_layers(&mut layers);
-        match (config, layers.into_problems()) {
-            (Ok(config), problems) if problems.is_empty() => Ok(config),
-            (_, problems) => Err(Problems::new(problems)),
-        }
+        let problems = layers.into_problems();
+        (config.ok(), (!problems.is_empty()).then(|| Problems::new(problems)))
     }
 
     /// Returns the sources without their tokens, or which of them name no table.
@@ -136,6 +151,11 @@ impl Config {
         }
         let service = Service { sources, verification_tokens, admin_token };
         if problems.is_empty() { Ok(service) } else { Err(Problems::new(problems)) }
+    }
+
+    /// Returns the bearer token of the private routes, if there is one that can be read.
+    pub fn admin_token(&self) -> Option<&SecretString> {
+        self.admin_token.get().ok().flatten()
     }
 
     /// Returns every status that means «leave alone» in one source or another.
@@ -207,6 +227,7 @@ impl Config {
             verification_tokens,
             admin_token,
             found: std::mem::take(&mut layers.found),
+            settings_path: layers.file.path.clone(),
         })
     }
 }
@@ -381,7 +402,7 @@ mod tests {
             .replace("[[source]]\nname = 'deals'", "[[source]]\nname = 'deals'\nverification_token_env = 'B_TOKEN'");
         let own = |more: &[(&str, &str)]| told(&read(&own, &[&keys, more].concat(), &[]).unwrap());
         let shared = format!("B_TOKEN [\"deals\", \"portfolio\"] false {}", files[1]);
-        assert_eq!(own(&[]), [shared.clone()]);
+        assert_eq!(own(&[]), std::slice::from_ref(&shared));
         let first = format!("NOTION_VERIFICATION_TOKEN [] true {}", files[0]);
         assert_eq!(own(&[("NOTION_VERIFICATION_TOKEN", "secret_a")]), [first, shared]);
     }

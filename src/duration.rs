@@ -1,4 +1,4 @@
-//! Durations as people write them.
+//! Durations as people write and read them.
 
 use std::time::Duration;
 
@@ -16,6 +16,17 @@ pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
         .ok_or(InvalidDuration)?;
     let number: u64 = number.parse().map_err(|_not_a_number: std::num::ParseIntError| InvalidDuration)?;
     number.checked_mul(unit).map(Duration::from_secs).ok_or(InvalidDuration)
+}
+
+/// Writes so many seconds in their largest whole unit: «3 minutes».
+pub fn told(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        ..60 => (seconds, "second"),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

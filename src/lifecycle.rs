@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 use crate::lifecycle::health::Health;
 
 pub mod health;
+pub mod notify;
 
 /// How long a soft stop may take, unless something else is asked for.
 pub const GRACE: Duration = Duration::from_secs(10);

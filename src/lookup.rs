@@ -20,6 +20,7 @@ pub mod listing;
 mod names;
 mod possible;
 mod refresh;
+pub mod reloaded;
 pub mod schema;
 pub mod scrape;
 mod source_status;
@@ -30,7 +31,8 @@ pub mod terms;
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use arc_swap::ArcSwap;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
 pub use crate::lookup::{
@@ -74,7 +76,7 @@ pub enum Question {
 pub struct LookupSettings {
     /// A proof that is older than this makes an answer stale.
     pub max_age: TimeDelta,
-    /// How values become keys.
+    /// How values become keys, until others are taken.
     pub rules: Rules,
     /// The tables of the settings: no absence is proven before each of them was swept. Empty where they name none.
     pub tables: Vec<TableId>,
@@ -87,9 +89,23 @@ pub struct Lookup<S> {
     clock: Clock,
     /// Shared: every question over HTTP has a clone of its own, and the rules hold hundreds of hosts.
     settings: Arc<LookupSettings>,
+    rules: Arc<ArcSwap<InForce>>,
     /// The sources of the settings, by name; empty where they name none.
     configured: Arc<[(String, TableId)]>,
     names: Names,
+}
+
+/// The rules that count now.
+#[derive(Debug)]
+struct InForce {
+    rules: Rules,
+    fingerprint: Arc<str>,
+}
+
+impl From<Rules> for InForce {
+    fn from(rules: Rules) -> Self {
+        Self { fingerprint: rules.fingerprint().into(), rules }
+    }
 }
 
 /// Why there is no answer.
@@ -106,7 +122,18 @@ pub enum LookupError {
 impl<S: Store> Lookup<S> {
     /// Opens the lookup over `store`.
     pub fn new(store: S, clock: Clock, settings: LookupSettings) -> Self {
-        Self { store, clock, settings: Arc::new(settings), configured: Arc::default(), names: Names::default() }
+        let rules = Arc::new(ArcSwap::from_pointee(settings.rules.clone().into()));
+        Self { store, clock, settings: Arc::new(settings), rules, configured: Arc::default(), names: Names::default() }
+    }
+
+    /// Returns how values become keys now.
+    pub fn rules(&self) -> Rules {
+        self.rules.load().rules.clone()
+    }
+
+    /// Takes other rules. Until the entries follow them, no absence is a proof.
+    pub fn take_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules.into()));
     }
 
     /// Takes over what the settings call their sources.
@@ -187,9 +214,10 @@ impl<S: Store> Lookup<S> {
         max_age: Option<TimeDelta>,
     ) -> Result<Vec<Result<Answered, LookupError>>, StoreError> {
         let max_age = max_age.unwrap_or(self.settings.max_age);
-        let ground = Ground::read(rows, self.clock.now(), max_age, &self.settings.tables)?;
+        let in_force = self.rules.load();
+        let ground = self.ground_for(rows, (self.clock.now(), max_age), &in_force)?;
         let mut offers = Offers::new(&self.names);
-        let mut answer = |question| match self.candidates(question) {
+        let mut answer = |question| match candidates(question, &in_force.rules) {
             Ok((candidates, unusable)) => {
                 let mut answered = ground.verdict(rows, candidates)?;
                 answered.verdict.unusable = unusable;
@@ -201,28 +229,20 @@ impl<S: Store> Lookup<S> {
         questions.iter().map(&mut answer).collect()
     }
 
+    /// Reads what the answers of one view rest on, for questions that these rules read.
+    fn ground_for(
+        &self,
+        rows: &mut dyn Rows,
+        (now, max_age): (DateTime<Utc>, TimeDelta),
+        rules: &InForce,
+    ) -> Result<Ground, StoreError> {
+        Ground::read(rows, (now, max_age), &self.settings.tables, Arc::clone(&rules.fingerprint))
+    }
+
     /// Brings what is kept of the companies' names in memory up to date, so that the next question need not wait for it.
     pub async fn follow_names(&self) -> Result<(), StoreError> {
         let names = self.names.clone();
         self.store.read(move |rows| names.at(rows).map(drop)).await
-    }
-
-    /// Returns the keys that a question gives, and what of it gave none.
-    fn candidates(&self, question: &Question) -> Result<(Vec<Candidate>, Vec<String>), LookupError> {
-        let derived = match question {
-            Question::Text(text) => derive::text_candidates(text, &self.settings.rules),
-            Question::Company(company) => derive::company_candidates(company, &self.settings.rules),
-        };
-        // A key that was not looked for may be the one that the CRM holds.
-        if let Some(unread) = derived.unread() {
-            return Err(LookupError::Unanswerable(format!("{unread}: ask about fewer keys at once")));
-        }
-        let Derived { candidates, unused, .. } = derived;
-        if !candidates.is_empty() {
-            return Ok((candidates, unused.iter().map(ToString::to_string).collect()));
-        }
-        let why = unused.first().map_or_else(|| "nothing in the question gives a key".to_owned(), ToString::to_string);
-        Err(LookupError::Unanswerable(format!("{why}; {ASK_OTHERWISE}")))
     }
 }
 
@@ -232,4 +252,22 @@ fn is_brief(question: &Question) -> bool {
         Question::Text(text) => text.len() <= BRIEF_BYTES_MAX && possible::name(question).is_none(),
         Question::Company(_) => false,
     }
+}
+
+/// Returns the keys that a question gives, and what of it gave none.
+fn candidates(question: &Question, rules: &Rules) -> Result<(Vec<Candidate>, Vec<String>), LookupError> {
+    let derived = match question {
+        Question::Text(text) => derive::text_candidates(text, rules),
+        Question::Company(company) => derive::company_candidates(company, rules),
+    };
+    // A key that was not looked for may be the one that the CRM holds.
+    if let Some(unread) = derived.unread() {
+        return Err(LookupError::Unanswerable(format!("{unread}: ask about fewer keys at once")));
+    }
+    let Derived { candidates, unused, .. } = derived;
+    if !candidates.is_empty() {
+        return Ok((candidates, unused.iter().map(ToString::to_string).collect()));
+    }
+    let why = unused.first().map_or_else(|| "nothing in the question gives a key".to_owned(), ToString::to_string);
+    Err(LookupError::Unanswerable(format!("{why}; {ASK_OTHERWISE}")))
 }

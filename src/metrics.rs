@@ -3,7 +3,9 @@
 //! What this process counts is in [`Series`], one for each process and never a global. What is so whichever process did
 //! it, such as how many events wait, is read by whoever asks ([`state`]), so that it is right after a restart too.
 
+pub mod counter;
 pub mod family;
+pub mod histogram;
 pub mod label;
 mod observed;
 pub mod process;
@@ -19,7 +21,9 @@ use tokio::sync::mpsc;
 
 pub use crate::metrics::observed::Observed;
 use crate::metrics::{
-    family::{Counter, CounterPairs, Counters, Family, Histogram, Histograms, Kind, Making, Requests, Seconds},
+    counter::Counter,
+    family::{CounterPairs, Counters, Family, Kind, Making, Requests, Seconds},
+    histogram::{Histogram, Histograms},
     label::{
         Answer, Endpoint, EventType, FetchedBy, GroupPage, LookupDoor, Part, Refused, Reload, Said, Shaken, Snapshot,
     },

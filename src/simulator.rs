@@ -37,6 +37,7 @@ mod names;
 mod outbox;
 mod query;
 mod tables;
+mod update;
 mod world;
 mod writing;
 

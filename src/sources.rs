@@ -10,16 +10,16 @@ mod source;
 
 pub use crate::sources::source::{Read, Resolved, SourceSettings};
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
 use crate::{
-    derive,
+    derive::{self, winner::HardStatuses},
     model::{
         entry::Standing,
-        id::{DataSourceId, PageId},
+        id::{DataSourceId, PageId, TableId},
         page::{Page, Parent, Schema, Snapshot},
         sighting::Sighting,
     },
@@ -87,6 +87,37 @@ impl<N: Notion> Sources<N> {
         self.all.get(nth)?.resolved().map(|table| table.data_source)
     }
 
+    /// Returns which statuses are hard, of each source that is known.
+    pub fn hard(&self) -> Vec<(DataSourceId, HardStatuses)> {
+        self.all.iter().filter_map(|source| Some((source.resolved()?.data_source, source.hard()))).collect()
+    }
+
+    /// Returns the same where the tables of `others` have other hard statuses.
+    pub fn hard_with(&self, others: &BTreeMap<TableId, HardStatuses>) -> Vec<(DataSourceId, HardStatuses)> {
+        let hard = |source: &Source<N>| others.get(&source.settings.table).cloned().unwrap_or_else(|| source.hard());
+        self.all.iter().filter_map(|source| Some((source.resolved()?.data_source, hard(source)))).collect()
+    }
+
+    /// Returns what the settings say of each source now.
+    pub fn settings(&self) -> Vec<SourceSettings> {
+        let settings = |source: &Source<N>| SourceSettings { hard: source.hard(), ..source.settings.clone() };
+        self.all.iter().map(settings).collect()
+    }
+
+    /// Takes other hard statuses for the source of this table, where there is one.
+    pub fn take_hard(&self, table: TableId, hard: &HardStatuses) {
+        for source in self.all.iter().filter(|source| source.settings.table == table) {
+            source.take_hard(hard.clone());
+        }
+    }
+
+    /// Lets Notion be asked about the source of this table at once, since its token is another one.
+    pub fn reopen(&self, table: TableId) {
+        for source in self.all.iter().filter(|source| source.settings.table == table) {
+            source.gate.reopen();
+        }
+    }
+
     /// Reads the schema of the `nth` source from Notion and stores what it says.
     pub async fn read<S: Store>(
         &self,
@@ -110,6 +141,11 @@ impl<N: Notion> Sources<N> {
     /// Reads the schema of the `nth` source from Notion, and neither stores nor learns what it says.
     pub async fn look(&self, nth: usize, now: DateTime<Utc>, priority: Priority) -> Result<Schema, AskError> {
         self.all.get(nth).ok_or(AskError::Unresolved)?.look(now, priority).await
+    }
+
+    /// Picks the data source of the `nth` source among those that its table holds, and neither stores nor learns it.
+    pub fn pick(&self, nth: usize, schemas: Vec<Schema>) -> Result<Schema, AskError> {
+        self.all.get(nth).ok_or(AskError::Unresolved)?.pick(schemas)
     }
 
     /// Returns the same sources with a memory of their own: what these learn nobody else hears of.

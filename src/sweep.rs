@@ -29,7 +29,10 @@ use crate::{
     metrics::Metrics,
     model::{
         entry::{Cause, Door},
-        sweep::{Drift, DriftCounts, SourceReport, SweepId, SweepOrder, SweepProgress, SweepReport, SweepState},
+        sweep::{
+            Drift, DriftCounts, SourceReport, SweepId, SweepOrder, SweepProgress, SweepReport, SweepState,
+            diagnosis::{Diagnosis, Evidence, diagnosis},
+        },
     },
     notion::Notion,
     sources::Sources,
@@ -135,12 +138,12 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
         if !running.order.dry_run {
             self.sources.filter().reread(&self.store).await?;
         }
-        let drift = self.judge_drift(running.id).await?;
+        let (drift, diagnosis) = self.judge_drift(running.id).await?;
         // Not before it is judged what had become of the events that should have told the differences.
         for Proven { data_source, until } in proven {
             self.store.write(move |rows| rows.settle_parked(data_source, until)).await?;
         }
-        let report = tally.report(outcome, self.clock.now(), drift, sources);
+        let report = tally.report(outcome, self.clock.now(), (drift, diagnosis), sources);
         if !running.order.dry_run {
             return Ok(report);
         }
@@ -238,14 +241,21 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
         Ok(renewed)
     }
 
-    /// Finds out which differences an event had told, and counts them.
-    async fn judge_drift(&self, sweep: SweepId) -> Result<DriftCounts, StoreError> {
+    /// Finds out which differences an event had told, counts them, and says what they mean.
+    async fn judge_drift(&self, sweep: SweepId) -> Result<(DriftCounts, Diagnosis), StoreError> {
         let judged: Vec<Drift> = self.store.read(move |rows| rows.judge_drift(sweep)).await?;
         for some in judged.chunks(JUDGED_AT_ONCE) {
             let some = some.to_vec();
             self.store.write(move |rows| rows.record_drift(sweep, &some)).await?;
         }
-        self.store.read(move |rows| rows.drift_counts(sweep)).await
+        let now = self.clock.now();
+        let judged = self.store.read(move |rows| {
+            let counts = rows.drift_counts(sweep)?;
+            let is_none = counts.total() == 0;
+            let evidence = if is_none { Evidence::default() } else { rows.drift_evidence(sweep, now)? };
+            Ok((counts, diagnosis(&evidence)))
+        });
+        judged.await
     }
 }
 

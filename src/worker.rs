@@ -7,6 +7,7 @@
 
 pub mod apply;
 mod group;
+pub mod live;
 mod look;
 mod looks;
 pub mod planner;
@@ -18,18 +19,12 @@ pub mod sample;
 mod seats;
 mod whereabouts;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use tokio::{
     select,
-    sync::{broadcast, watch},
+    sync::{Notify, broadcast, watch},
     task::JoinError,
     time::{Instant, timeout},
 };
@@ -50,6 +45,7 @@ use crate::{
     worker::{
         apply::Looked,
         group::GroupEnded,
+        live::Live,
         looks::{Looks, Taken},
         prepare::Prepared,
         queue::{Ended, Queue},
@@ -100,6 +96,7 @@ pub struct Worker<S, N> {
     live: Arc<Live>,
     seats: Seats,
     reports: broadcast::Sender<Report>,
+    hastened: Arc<Notify>,
 }
 
 impl<S: Clone, N> Clone for Worker<S, N> {
@@ -114,26 +111,8 @@ impl<S: Clone, N> Clone for Worker<S, N> {
             live: Arc::clone(&self.live),
             seats: self.seats.clone(),
             reports: self.reports.clone(),
+            hastened: Arc::clone(&self.hastened),
         }
-    }
-}
-
-/// The queue in figures, for whoever asks from outside.
-#[derive(Debug, Default)]
-pub struct Live {
-    waiting: AtomicUsize,
-    looks: AtomicUsize,
-}
-
-impl Live {
-    /// Returns how many subjects wait in the queue.
-    pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    /// Returns how many looks run; one of them can be at many subjects.
-    pub fn looks(&self) -> usize {
-        self.looks.load(Ordering::Relaxed)
     }
 }
 
@@ -168,7 +147,18 @@ impl<S: Store, N: Notion> Worker<S, N> {
     ) -> Self {
         let (reports, _) = broadcast::channel(REPORTS_KEPT);
         let seats = Seats::new(sources.count(), settings.concurrency);
-        Self { inbox, sources, cache, clock, metrics, settings, live: Arc::default(), seats, reports }
+        Self {
+            inbox,
+            sources,
+            cache,
+            clock,
+            metrics,
+            settings,
+            live: Arc::default(),
+            seats,
+            reports,
+            hastened: Arc::default(),
+        }
     }
 
     /// Returns the queue in figures.
@@ -179,6 +169,11 @@ impl<S: Store, N: Notion> Worker<S, N> {
     /// Returns what each look brings from now on.
     pub fn reports(&self) -> broadcast::Receiver<Report> {
         self.reports.subscribe()
+    }
+
+    /// Returns what makes the worker try at once whatever is put off, and read the sources anew: their tokens are others.
+    pub fn hastened(&self) -> Arc<Notify> {
+        Arc::clone(&self.hastened)
     }
 
     /// Returns what is known of the sources, now and whenever that changes.
@@ -211,6 +206,10 @@ impl<S: Store, N: Notion> Worker<S, N> {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = looks.running.join_next_with_id() => self.end(&mut queue, looks.ended(ended)).await,
+                () = self.hastened.notified() => {
+                    queue.offer(Subject::Sources, Seq(0), self.clock.now());
+                    queue.hasten(self.clock.now());
+                }
                 arrivals = self.inbox.arrivals() => self.arrive(&mut queue, arrivals).await,
                 () = tokio::time::sleep(turn) => (),
             }
@@ -303,8 +302,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
                 break;
             }
         }
-        self.live.waiting.store(queue.waiting(), Ordering::Relaxed);
-        self.live.looks.store(looks.taken.len(), Ordering::Relaxed);
+        self.live.note(queue.waiting(), looks.taken.len());
     }
 
     /// Ends a look. One that panicked parks its events, so that they do not bring the worker down again and again; the

@@ -38,7 +38,7 @@ use suppressd::{
     },
     metrics::{
         CONTENT_TYPE, Metrics,
-        family::Counter,
+        counter::Counter,
         label::{Answer, EventType},
     },
     model::id::TableId,

@@ -120,16 +120,12 @@ pub struct Counts {
     pub deliveries_accepted: u64,
     /// Deliveries of an event that was here before.
     pub deliveries_duplicate: u64,
-    /// Deliveries of edits that touched nothing a row depends on.
-    pub deliveries_skipped: u64,
     /// Pages that were fetched one by one.
     pub pages_fetched: u64,
     /// Looks that changed a row.
     pub snapshots_changed: u64,
     /// Looks that took a page out of its source.
     pub snapshots_removed: u64,
-    /// Looks that failed, whatever became of their events.
-    pub looks_failed: u64,
 }
 
 impl Counts {
@@ -139,11 +135,9 @@ impl Counts {
         Self {
             deliveries_accepted: received.all(Answer::Accepted),
             deliveries_duplicate: received.all(Answer::Duplicate),
-            deliveries_skipped: received.all(Answer::Skipped),
             pages_fetched: metrics.notion_requests.get(Endpoint::Page, Some(200)),
             snapshots_changed: metrics.snapshots.get(Snapshot::Changed),
             snapshots_removed: metrics.snapshots.get(Snapshot::Removed),
-            looks_failed: metrics.looks_failed.get(),
         }
     }
 }

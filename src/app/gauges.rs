@@ -1,18 +1,14 @@
 //! How the parts of the program are, for whoever watches.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use crate::{
     app::{lookup, token_file},
     causes::told,
     clock::Clock,
-    config::{Config, SourceAccess, Subscription},
+    config::{Config, Subscription},
     intake::handshake::TokenVault,
     lifecycle::health::{Health, State},
     lookup::scrape::{Parts, Scrape, Seen, SourceNames},
@@ -23,7 +19,7 @@ use crate::{
             Reading, SOURCE_PROBLEM, SOURCE_REFUSED, WAL_BYTES, WEBHOOK_TOKEN_PRESENT,
         },
     },
-    notion::{Notion, budget::Budget},
+    notion::{Notion, budget::Budget, client::Client},
     sources::Sources,
 };
 
@@ -31,8 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Running<N> {
     pub(super) sources: Sources<N>,
-    /// The budget of each token, by the name of the first source that uses it.
-    pub(super) budgets: Vec<(String, Budget)>,
+    /// The client of each source, by its name: settings can give it another token.
+    pub(super) clients: Vec<(String, Client)>,
     pub(super) health: Health,
     pub(super) vault: TokenVault,
 }
@@ -45,12 +41,12 @@ impl<N: Notion> Running<N> {
                 reading.whether(&SOURCE_REFUSED, [&source.name], source.is_refused);
                 reading.whether(&SOURCE_PROBLEM, [&source.name], source.problem.is_some());
             }
-            for (token, budget) in &self.budgets {
+            for (token, budget) in tokens(&self.clients) {
                 let state = budget.state();
                 let left = usize::from(state.limit).saturating_sub(state.spent);
                 let is_paused = state.paused_until.is_some();
-                reading.count(&NOTION_BUDGET_LEFT, [token], if is_paused { 0 } else { left as u64 });
-                reading.count(&NOTION_BUDGET_LIMIT, [token], u64::from(state.limit));
+                reading.count(&NOTION_BUDGET_LEFT, [&token], if is_paused { 0 } else { left as u64 });
+                reading.count(&NOTION_BUDGET_LIMIT, [&token], u64::from(state.limit));
             }
             for part in self.health.report(Instant::now()) {
                 reading.whether(&PART_WELL, [part.name], part.state == State::Well);
@@ -61,11 +57,16 @@ impl<N: Notion> Running<N> {
     }
 }
 
-/// Names the budget of each token by the first source that uses it; the budgets are in that order.
-pub(super) fn by_token(sources: &[SourceAccess], budgets: &[Budget]) -> Vec<(String, Budget)> {
-    let mut seen = BTreeSet::new();
-    let first = sources.iter().filter(|access| seen.insert(access.api_key.expose_secret()));
-    first.map(|access| access.source.name.clone()).zip(budgets.iter().cloned()).collect()
+/// Returns the budget of each token, named by the first source that uses it.
+fn tokens(clients: &[(String, Client)]) -> Vec<(String, Budget)> {
+    let mut tokens: Vec<(String, Budget)> = Vec::new();
+    for (name, client) in clients {
+        let budget = client.budget();
+        if !tokens.iter().any(|(_, known)| known.is(&budget)) {
+            tokens.push((name.clone(), budget));
+        }
+    }
+    tokens
 }
 
 /// Returns what the sources of the settings are called.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use tokio::{select, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use crate::{
     },
     sources::{SourceStanding, Sources},
     store::{Cutoffs, Rows, Store, StoreError},
-    worker::Live,
+    worker::live::Live,
 };
 
 /// How often the writer is tried and other processes' commits are looked for.
@@ -31,8 +32,14 @@ const ROUND: Duration = Duration::from_secs(2);
 /// The writer is tried once a round; a disk may take a while for it.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
+/// The budgets of all tokens that are used.
+pub type Budgets = Arc<ArcSwap<Vec<Budget>>>;
+
 /// The fact under which the budgets are kept between two runs.
 const BUDGETS: &str = "budgets";
+
+/// The fact under which a command that asked beside a running `serve` says what it spent.
+const BESIDE: &str = "budgets_beside";
 
 /// How often this process says how it stands, where nothing turned worse or better before.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
@@ -69,8 +76,8 @@ pub struct Housekeeper<S, N> {
     pub sources: Sources<N>,
     /// The queue in figures.
     pub live: Arc<Live>,
-    /// The budget of each token.
-    pub budgets: Vec<Budget>,
+    /// The budget of each token; the settings can change them.
+    pub budgets: Budgets,
     /// How long things are kept.
     pub retention: Retention,
     /// The time.
@@ -86,7 +93,7 @@ impl<S: Store, N: Notion> Housekeeper<S, N> {
     pub async fn run(self, writer: health::Part, stop: CancellationToken) {
         let is_due = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
         let (mut seen, mut told_at, mut pruned_at, mut unwritten) = (None, None, None, None);
-        let mut told_of = BTreeMap::new();
+        let (mut told_of, mut spent_beside) = (BTreeMap::new(), None);
         loop {
             let commits = self.inbox.store().foreign_commits().await;
             if let Ok(commits) = commits
@@ -94,6 +101,7 @@ impl<S: Store, N: Notion> Housekeeper<S, N> {
             {
                 self.inbox.wake();
                 self.reread_filter().await;
+                take_over_spent(self.inbox.store(), &self.budgets.load_full(), &mut spent_beside).await;
             }
             let problems = problems(&self.health);
             if is_due(told_at, TOLD_EVERY) || told_of != problems {
@@ -132,13 +140,18 @@ impl<S: Store, N: Notion> Housekeeper<S, N> {
             pid: std::process::id(),
             queue: self.live.waiting(),
             looks: self.live.looks(),
-            budgets: self.budgets.iter().filter_map(|budget| serde_json::to_value(budget.state()).ok()).collect(),
+            budgets: self
+                .budgets
+                .load()
+                .iter()
+                .filter_map(|budget| serde_json::to_value(budget.state()).ok())
+                .collect(),
             problems: problems(&self.health),
             sources: self.sources.standings().into_iter().filter_map(trouble).collect(),
         };
         let Ok(json) = serde_json::to_string(&running) else { return Ok(()) };
         let written = self.inbox.store().write(move |rows| rows.put_fact(RUNNING, &json)).await;
-        let written = written.and(keep_budgets(self.inbox.store(), &self.budgets).await);
+        let written = written.and(keep_budgets(self.inbox.store(), &self.budgets.load_full()).await);
         if let Err(error) = &written {
             self.metrics.errors.count(Part::Store);
             warn!("cannot write down how it stands: {}", told(error));
@@ -177,12 +190,36 @@ impl<S: Store, N: Notion> Housekeeper<S, N> {
 
 /// Takes over what an earlier run spent, so that nobody spends the same minute twice.
 pub(super) async fn restore_budgets<S: Store>(store: &S, budgets: &[Budget]) -> Result<(), StoreError> {
-    let kept = store.read(|rows| rows.fact(BUDGETS)).await?;
-    let earlier: Vec<BudgetState> = kept.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    if let Some(kept) = store.read(|rows| rows.fact(BUDGETS)).await? {
+        restore(&kept, budgets);
+    }
+    Ok(())
+}
+
+fn restore(kept: &str, budgets: &[Budget]) {
+    let earlier: Vec<BudgetState> = serde_json::from_str(kept).unwrap_or_default();
     for (budget, state) in budgets.iter().zip(&earlier) {
         budget.restore(state);
     }
-    Ok(())
+}
+
+/// Writes down what was spent beside a running `serve`: what `budgets` say beyond `before`, which were not used.
+pub(super) async fn tell_spent<S: Store>(store: &S, budgets: &[Budget], before: &[Budget]) -> Result<(), StoreError> {
+    let mut states: Vec<BudgetState> = budgets.iter().map(Budget::state).collect();
+    for (state, before) in states.iter_mut().zip(before) {
+        state.spent = state.spent.saturating_sub(before.state().spent);
+    }
+    let Ok(json) = serde_json::to_string(&states) else { return Ok(()) };
+    store.write(move |rows| rows.put_fact(BESIDE, &json)).await
+}
+
+/// Counts as spent what a command has asked beside this process, once. `known` is what was counted last.
+async fn take_over_spent<S: Store>(store: &S, budgets: &[Budget], known: &mut Option<String>) {
+    let Ok(Some(spent)) = store.read(|rows| rows.fact(BESIDE)).await else { return };
+    if known.as_ref() != Some(&spent) {
+        restore(&spent, budgets);
+        *known = Some(spent);
+    }
 }
 
 /// Writes down what is spent, for the next run.
@@ -206,4 +243,37 @@ fn problems(health: &Health) -> BTreeMap<String, String> {
         State::Ended => Some("ended".to_owned()),
     };
     reports.into_iter().filter_map(|part| Some((part.name.to_owned(), problem(part.state)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use super::*;
+    use crate::{notion::Priority, store::sqlite::SqliteStore};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_spent_beside_a_serve_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::with_hands("2026-01-06T12:00:00Z".parse().unwrap()).0;
+        let store = SqliteStore::open(&folder.path().join("cache.db"), 1, clock.now()).unwrap();
+        let budget = || vec![Budget::new(NonZeroU16::new(180).unwrap(), clock.clone(), Metrics::default())];
+        let (serve, command, unused) = (budget(), budget(), budget());
+        for _ in 0..5 {
+            serve[0].acquire(Priority::Sweep).await;
+        }
+        keep_budgets(&store, &serve).await.unwrap();
+        for budgets in [&command, &unused] {
+            restore_budgets(&store, budgets).await.unwrap();
+        }
+        for _ in 0..3 {
+            command[0].acquire(Priority::Webhook).await;
+        }
+        tell_spent(&store, &command, &unused).await.unwrap();
+        let mut known = None;
+        for _ in 0..2 {
+            take_over_spent(&store, &serve, &mut known).await;
+            assert_eq!(serve[0].state().spent, 8);
+        }
+    }
 }

@@ -26,7 +26,7 @@ use crate::{
     metrics::{Metrics, label::LookupDoor},
     model::{page::Schema, sweep::SweepOrder, verdict::Verdict},
     notion::{Priority, client::Client},
-    sources::{SourceSettings, Sources},
+    sources::Sources,
     store::sqlite::SqliteStore,
 };
 
@@ -138,7 +138,6 @@ pub(super) struct Within {
     pub(super) config: Arc<Config>,
     pub(super) clock: Clock,
     pub(super) lookup: Lookup<SqliteStore>,
-    pub(super) configured: Vec<SourceSettings>,
     pub(super) sources: Sources<Client>,
     pub(super) metrics: Metrics,
     /// Whether this process has the right to ask Notion by now.
@@ -153,7 +152,7 @@ impl Desk for Within {
     }
 
     fn rules(&self) -> Result<Rules, Trouble> {
-        Ok(rules(&self.config)?)
+        Ok(self.lookup.rules())
     }
 
     async fn answer(
@@ -186,7 +185,7 @@ impl Desk for Within {
         } else {
             Err(BUSY.to_owned())
         };
-        Ok(self.lookup.schema_report(Sight { sources: self.configured.clone(), live }).await?)
+        Ok(self.lookup.schema_report(Sight { sources: self.sources.settings(), live }).await?)
     }
 }
 

@@ -4,9 +4,9 @@
 //! of its token) is held by whoever does so: `serve`, or a command while no `serve` runs. A command that finds a `serve`
 //! hands its work over; a `serve` that finds a command waits until that has ended or given way.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use crate::store::{Exclusive, Store, StoreError};
+use crate::store::{Exclusive, Store, StoreError, sqlite::SqliteStore};
 
 /// The right to work: only one process at a time has it.
 const WORK: &str = "worker";
@@ -56,6 +56,19 @@ pub(super) fn is_served(store: &impl Store) -> Result<bool, StoreError> {
 pub(super) async fn alone(store: &impl Store) -> Result<Option<(Exclusive, Exclusive)>, StoreError> {
     let Some(serves) = to_serve(store).await? else { return Ok(None) };
     Ok(to_work(store)?.map(|works| (serves, works)))
+}
+
+/// Returns which process has the right to serve, and which the right to work, on the file at `path`.
+pub(super) fn holders(path: &Path) -> Result<[Option<String>; 2], StoreError> {
+    Ok([SqliteStore::holder_at(path, SERVE)?, SqliteStore::holder_at(path, WORK)?])
+}
+
+/// As [`turn`], on a file that need not be sound.
+pub(super) fn turn_at(path: &Path) -> Result<Turn, StoreError> {
+    if SqliteStore::holder_at(path, SERVE)?.is_some() {
+        return Ok(Turn::Served);
+    }
+    Ok(SqliteStore::exclusive_at(path, WORK)?.map_or(Turn::Busy, Turn::Ours))
 }
 
 /// Takes the right to work for a command, unless a `serve` is there to work for it.

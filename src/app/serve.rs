@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -19,6 +20,7 @@ use crate::{
         gauges::{self, Running},
         housekeeping, lookup_over,
         mcp::Within,
+        reload::{self, Reach},
         rights, shown,
         statsd::Teller,
         store,
@@ -28,7 +30,7 @@ use crate::{
     cache::Cache,
     causes::told,
     clock::Clock,
-    config::Config,
+    config::{Config, Service},
     http::{
         body::{Bodies, BodyLimits},
         listen::{Limits, Listener},
@@ -38,15 +40,14 @@ use crate::{
     inbox::Inbox,
     intake::{
         Intake,
-        handshake::TokenVault,
         relevance::{Known, OurSources},
     },
-    lifecycle::Lifecycle,
+    lifecycle::{Lifecycle, notify},
     lookup::{Lookup, followers::Followers, scrape::Scrape},
     mcp::doors,
     metrics::Metrics,
     model::id::TableId,
-    notion::{Notion, budget::Budget, client::Client},
+    notion::{Notion, client::Client},
     sources::{Resolved, SourceSettings, Sources},
     store::{Exclusive, sqlite::SqliteStore},
     sweep::{SweepSettings, Sweeper, schedule::Daily},
@@ -77,41 +78,37 @@ pub struct Serving {
     pub metrics: Metrics,
     /// What each look brings.
     pub reports: broadcast::Receiver<Report>,
+    /// What settings can change while it runs.
+    pub reach: Reach,
 }
 
 /// Starts everything that `config` asks for. Whoever waits for `lifecycle` then sees it through.
 pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Result<Serving, AppError> {
     let service = config.service()?;
-    let vault = vault(config, &service.verification_tokens)?;
-    let awaits_token = vault.tokens().await.is_empty();
     let public = Listener::bind(config.serve.listen).await?;
     let private = Listener::bind(config.serve.admin_listen).await?;
     let serving = (public.address(), private.address());
-
-    let metrics = Metrics::default();
-    let store = store(config, clock)?;
+    let reach = open(config, &service, serving.1, clock).await?;
+    let Reach { store, sources, cache, lookup, metrics, budgets, may_work, .. } = reach.clone();
+    let awaits_token = reach.vault.tokens().await.is_empty();
     let serves = rights::to_serve(&store).await?.ok_or_else(|| AppError::AlreadyServed(shown(&config.db_path)))?;
+    reload::begin(&store).await?;
     let inbox = Inbox::new(store.clone());
-    let lookup = lookup_over(store.clone(), config, clock)?;
-    let Clients { sources, budgets } = clients(config, &service.sources, clock, &metrics)?;
-    let configured: Vec<_> = sources.iter().map(|(source, _)| source.clone()).collect();
-    let sources = Sources::new(sources);
+    let configured = sources.settings();
     let workspaces = service.sources.iter().map(|access| access.source.workspace);
     let ours = OurSources::filtered_by(sources.filter().clone()).within(workspaces);
     ours.set(known(&configured, &[]));
-    let asking = (sources.clone(), gauges::by_token(&service.sources, &budgets), vault.clone());
-    let scrape = watched(config, lifecycle, (lookup.clone(), metrics.clone()), asking);
-    let intake = Intake::new(inbox.clone(), vault, ours.clone(), clock.clone(), metrics.clone());
-    let cache = cache(config)?;
+    let scrape = watched(config, lifecycle, &reach);
+    let intake = Intake::new(inbox.clone(), reach.vault.clone(), ours.clone(), clock.clone(), metrics.clone());
     let nightly = nightly(config, &store, (sources.clone(), cache.clone()), (clock.clone(), metrics.clone()));
-    let asked = sources.clone();
     let worker = Worker::new(inbox.clone(), sources, cache, (clock.clone(), metrics.clone()), worker_settings(config));
+    let reach = Reach { hastened: worker.hastened(), ..reach };
 
     let keeper = housekeeping::Housekeeper {
         inbox,
-        sources: asked,
+        sources: nightly.sources.clone(),
         live: worker.live(),
-        budgets,
+        budgets: Arc::clone(&budgets),
         retention: config.retention.clone(),
         clock: clock.clone(),
         health: lifecycle.health.clone(),
@@ -125,49 +122,79 @@ pub async fn start(config: &Config, lifecycle: &Lifecycle, clock: &Clock) -> Res
     let bodies = Bodies::new(BodyLimits::default());
     let public_routes = public::router(intake, bodies.clone(), metrics.clone());
     lifecycle.spawn("names", follow_names(lookup.clone(), lifecycle.soft.clone()));
-    let may_ask = Arc::new(AtomicBool::new(false));
-    let mcp = doors::router(
-        Within {
-            config: Arc::new(config.clone()),
-            clock: clock.clone(),
-            lookup: lookup.clone(),
-            configured: configured.clone(),
-            sources: nightly.sources.clone(),
-            metrics: metrics.clone(),
-            may_ask: Arc::clone(&may_ask),
-        },
-        &lifecycle.soft,
-        &lifecycle.hard,
-    );
+    let within = Within {
+        config: Arc::new(config.clone()),
+        clock: clock.clone(),
+        lookup: lookup.clone(),
+        sources: nightly.sources.clone(),
+        metrics: metrics.clone(),
+        may_ask: Arc::clone(&may_work),
+    };
+    let mcp = doors::router(within, &lifecycle.soft, &lifecycle.hard);
     let followers = Followers::new(lifecycle.soft.clone());
     let inside = Private { lookup, health: lifecycle.health.clone(), bodies, scrape };
-    let private_routes = private::router(inside, followers.clone(), service.admin_token, mcp);
+    let private_routes = private::router(inside, followers.clone(), reach.admin_token.clone(), mcp);
 
-    housekeeping::restore_budgets(&store, &keeper.budgets).await?;
+    housekeeping::restore_budgets(&store, &budgets.load_full()).await?;
     let reports = worker.reports();
     lifecycle.spawn("sources", follow(worker.known_sources(), configured, ours, lifecycle.soft.clone()));
     lifecycle.spawn("housekeeping", keeper.run(writer, lifecycle.soft.clone()));
     lifecycle.spawn("changes", followers.watch(store.clone()));
-    spawn_work(lifecycle, &store, (serves, may_ask), (worker, health), nightly);
+    spawn_work(lifecycle, &store, (serves, may_work), (worker, health), nightly);
     lifecycle
         .spawn("private listener", private.serve(private_routes, Limits::PRIVATE, metrics.clone(), lifecycle.clone()));
     lifecycle.spawn("public listener", public.serve(public_routes, Limits::PUBLIC, metrics.clone(), lifecycle.clone()));
-    Ok(Serving { public: serving.0, private: serving.1, awaits_token, store, metrics, reports })
+    Ok(Serving { public: serving.0, private: serving.1, awaits_token, store, metrics, reports, reach })
 }
 
-/// Makes what those see who watch, and has it told to StatsD where the settings name one.
-fn watched(
-    config: &Config,
-    lifecycle: &Lifecycle,
-    (lookup, metrics): (Lookup<SqliteStore>, Metrics),
-    (sources, budgets, vault): (Sources<Client>, Vec<(String, Budget)>, TokenVault),
-) -> Scrape<SqliteStore> {
-    let running = Running { sources, budgets, vault, health: lifecycle.health.clone() };
-    let scrape = Scrape::new(lookup, metrics, gauges::names(config), running.parts(config.db_path.clone()));
+/// Opens what the settings name, and what they can change later.
+async fn open(config: &Config, service: &Service, private: SocketAddr, clock: &Clock) -> Result<Reach, AppError> {
+    let (vault, metrics) = (vault(config, &service.verification_tokens)?, Metrics::default());
+    let store = opened(config, clock).await?;
+    let lookup = lookup_over(store.clone(), config, clock)?;
+    let Clients { sources, budgets } = clients(config, &service.sources, clock, &metrics)?;
+    let asking = sources.iter().map(|(source, client)| (source.clone(), client.clone())).collect();
+    Ok(Reach {
+        private,
+        store,
+        vault,
+        admin_token: service.admin_token.clone().into(),
+        sources: Sources::new(sources),
+        asking,
+        budgets: Arc::new(ArcSwap::from_pointee(budgets)),
+        cache: cache(config)?,
+        lookup,
+        may_work: Arc::default(),
+        metrics,
+        clock: clock.clone(),
+        hastened: Arc::default(),
+    })
+}
+
+/// Makes what those see who watch, and has it told to `StatsD` where the settings name one.
+fn watched(config: &Config, lifecycle: &Lifecycle, reach: &Reach) -> Scrape<SqliteStore> {
+    let running = Running {
+        sources: reach.sources.clone(),
+        clients: reach.asking.iter().map(|(source, client)| (source.name.clone(), client.clone())).collect(),
+        health: lifecycle.health.clone(),
+        vault: reach.vault.clone(),
+    };
+    let parts = running.parts(config.db_path.clone());
+    let scrape = Scrape::new(reach.lookup.clone(), reach.metrics.clone(), gauges::names(config), parts);
     if let Some(settings) = config.statsd.clone() {
         lifecycle.spawn_last("statsd", Teller::new(settings, scrape.clone()).run(lifecycle.over.clone()));
     }
     scrape
+}
+
+/// Opens the database, which takes long where a newer program brings a large one up to date.
+async fn opened(config: &Config, clock: &Clock) -> Result<SqliteStore, AppError> {
+    let (config, clock) = (config.clone(), clock.clone());
+    let opening = tokio::task::spawn_blocking(move || store(&config, &clock));
+    match notify::starting("opening the database", opening).await {
+        Ok(opened) => opened,
+        Err(died) => Err(AppError::Opening(died)),
+    }
 }
 
 fn nightly(

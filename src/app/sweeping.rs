@@ -248,6 +248,13 @@ impl<N: Notion> Nightly<N> {
                 report.drift.total(),
                 report.drift.untold(),
             );
+            if let Some(diagnosis) = report.diagnosis.as_ref().filter(|_| report.drift.total() > 0) {
+                if diagnosis.subscription_suspect {
+                    warn!(sweep = id.0, "{}", diagnosis.sentence);
+                } else {
+                    info!(sweep = id.0, "{}", diagnosis.sentence);
+                }
+            }
             if report.outcome != SweepState::Complete
                 && let Some(error) = report.errors.first()
             {
@@ -375,6 +382,7 @@ mod tests {
                 completed_at: at,
                 duration_seconds: 0.0,
                 counts: SweepCounts::default(),
+                diagnosis: None,
                 drift: DriftCounts::none(),
                 errors_count: 0,
                 errors: Vec::new(),

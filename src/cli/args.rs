@@ -7,6 +7,7 @@ pub mod following;
 pub mod mending;
 pub mod receiving;
 pub mod serving;
+pub mod tending;
 pub mod watching;
 
 use clap::{ArgAction, Parser, Subcommand, ValueHint};
@@ -19,7 +20,8 @@ use crate::{
             following::ChangesArgs,
             mending::{ExplainArgs, IssuesArgs},
             receiving::{EventsCommand, ReplayArgs},
-            serving::{DemoArgs, HandshakeArgs, McpArgs, ReconcileArgs, ServeArgs},
+            serving::{DemoArgs, HandshakeArgs, HealthArgs, McpArgs, ReconcileArgs, ServeArgs},
+            tending::{DoctorArgs, SchemaCommand},
             watching::MetricsArgs,
         },
         exit::EXIT_STATUSES,
@@ -69,9 +71,22 @@ pub enum Command {
     #[expect(missing_docs, reason = "as above")]
     Issues(IssuesArgs),
     #[expect(missing_docs, reason = "as above")]
+    Doctor(DoctorArgs),
+    /// Compares the CRM's properties with what is needed, and adds what is missing.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  suppressd schema validate
+  suppressd schema repair --dry-run"
+    )]
+    Schema(SchemaCommand),
+    #[expect(missing_docs, reason = "as above")]
     Status(StatusArgs),
     #[expect(missing_docs, reason = "as above")]
     Metrics(MetricsArgs),
+    #[expect(missing_docs, reason = "as above")]
+    Health(HealthArgs),
     #[expect(missing_docs, reason = "as above")]
     Changes(ChangesArgs),
     #[expect(missing_docs, reason = "as above")]
@@ -103,8 +118,9 @@ Examples:
     #[command(
         subcommand,
         after_help = "\
-Example:
-  suppressd --config /etc/suppressd/suppressd.toml config print"
+Examples:
+  suppressd --config /etc/suppressd/suppressd.toml config print
+  suppressd --config /etc/suppressd/suppressd.toml config check"
     )]
     Config(ConfigCommand),
 }
@@ -116,7 +132,9 @@ impl Args {
         match &self.command {
             Command::Serve(args) => flags.extend(args.flags()),
             // These have their own lines.
-            Command::Demo(_) => drop(flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "off".to_owned())),
+            Command::Demo(_) | Command::Doctor(_) | Command::Schema(_) => {
+                flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "off".to_owned());
+            }
             Command::Reconcile(args) if args.interval.is_none() => {
                 flags.entry(settings::LOG_LEVEL.key).or_insert_with(|| "warn".to_owned());
             }
@@ -144,6 +162,18 @@ pub enum ConfigCommand {
         config::reference()
     ))]
     Print,
+    /// Says whether the settings would do for `serve`, and everything that is wrong with them.
+    ///
+    /// Run it before a SIGHUP tells a running serve to read them anew, as the user and with the environment of that serve.
+    /// Nothing is asked of Notion, and no secret is shown.
+    #[command(after_long_help = "\
+Examples:
+  suppressd --config /etc/suppressd/suppressd.toml config check && kill -HUP \"$(pidof suppressd)\"
+
+Exit status:
+  0  serve would start with them
+  2  it would not; every problem is told on stderr")]
+    Check,
 }
 
 /// The options that every command takes.

@@ -10,7 +10,7 @@ use crate::model::verdict::Answer;
 pub enum ExitStatus {
     /// Done; of `check`: suppressed.
     Success = 0,
-    /// Of `check`: clear.
+    /// Of `check`: clear; of `health`: not well.
     Clear = 1,
     /// An error, told on stderr.
     Failure = 2,
@@ -18,11 +18,17 @@ pub enum ExitStatus {
     Stale = 3,
 }
 
+impl ExitStatus {
+    /// Of `doctor` and `schema validate`: nothing failed, and something asks for attention.
+    pub const ATTENTION: Self = Self::Clear;
+}
+
 /// The same for people.
 pub(crate) const EXIT_STATUSES: &str = "\
 Exit status:
   0  done; of check: suppressed, do not push
-  1  of check: clear, the CRM does not hold it
+  1  of check: clear, the CRM does not hold it; of health: not well; of doctor
+     and schema validate: something asks for attention
   2  an error, told on stderr
   3  of check: stale, what is known is too old to say; of a sweep: partial";
 

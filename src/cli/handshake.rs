@@ -106,16 +106,13 @@ fn tell<W: std::io::Write>(output: &mut Output<W>, subscription: &Subscription, 
     if is_one_of {
         output.line(format_args!("{}:", named(subscription)))?;
     }
-    match file.read()? {
-        Some(_) => {
-            output.line(format_args!("a token is stored in {path}"))?;
-            output.line("`suppressd handshake --show` prints it with what to click in Notion")?;
-        }
-        None => {
-            output.line(format_args!("no token is stored in {path}"))?;
-            if !subscription.is_configured {
-                output.line(AWAIT)?;
-            }
+    if file.read()?.is_some() {
+        output.line(format_args!("a token is stored in {path}"))?;
+        output.line("`suppressd handshake --show` prints it with what to click in Notion")?;
+    } else {
+        output.line(format_args!("no token is stored in {path}"))?;
+        if !subscription.is_configured {
+            output.line(AWAIT)?;
         }
     }
     Ok(())

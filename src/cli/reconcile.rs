@@ -23,7 +23,7 @@ use crate::{
     config::Config,
     lifecycle::Lifecycle,
     lookup::status::Running,
-    model::sweep::{AskedBy, DriftKind, SweepOrder, SweepReport, SweepState},
+    model::sweep::{AskedBy, DriftClass, DriftKind, SweepOrder, SweepReport, SweepState},
 };
 
 /// Sweeps, and tells what came of it; with an interval until a stop is asked for.
@@ -210,12 +210,27 @@ fn tell<W: Write>(output: &mut Output<W>, report: &SweepReport, json: bool) -> s
                 .unwrap_or_default()
         ),
     )?;
+    for (name, text) in meaning(report) {
+        row(name, text)?;
+    }
     let failed = match counts.notion_errors {
         0 => String::new(),
         failed => format!(" ({} failed; those that could be were sent again)", counted(failed, "request")),
     };
     row("errors", format!("{}{failed}", report.errors_count))?;
     remarks(output, report)
+}
+
+/// Says why a sweep had to find its differences, and what that means.
+fn meaning(report: &SweepReport) -> Vec<(&'static str, String)> {
+    let classes: Vec<_> = DriftClass::ALL
+        .iter()
+        .filter_map(|class| Some(format!("{} {}", report.drift.class.get(class)?, class.words())))
+        .collect();
+    let diagnosis = report.diagnosis.as_ref().filter(|_| !classes.is_empty());
+    diagnosis.map_or_else(Vec::new, |diagnosis| {
+        vec![("of these", classes.join(", ")), ("what that means", plain(&diagnosis.sentence).into_owned())]
+    })
 }
 
 /// Writes what a dry run would change, what a person should know, and what went wrong.

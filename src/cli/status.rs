@@ -13,7 +13,10 @@ use crate::{
     },
     clock::Clock,
     config::Config,
-    lookup::status::{FilterState, Relevance, Running, Source, Status},
+    lookup::{
+        reloaded::{ReloadOutcome, Reloaded},
+        status::{FilterState, Relevance, Running, Source, Status},
+    },
     model::sweep::SweepState,
     notion::budget::BudgetState,
 };
@@ -40,6 +43,9 @@ struct Screen<'a, W> {
 impl<W: std::io::Write> Screen<'_, W> {
     fn tell(&mut self, status: &Status) -> std::io::Result<()> {
         self.running(status.running.as_ref())?;
+        if let Some(reloaded) = &status.settings {
+            self.row("settings", &settings(reloaded, self.now))?;
+        }
         let events = &status.events;
         self.row("last event", &self.instant(events.last_received_at, "none yet"))?;
         let lag = match events.lag_seconds {
@@ -164,6 +170,10 @@ impl<W: std::io::Write> Screen<'_, W> {
             }
         };
         self.row("last sweep", &last)?;
+        if let Some(sentence) = &status.diagnosis {
+            let style = if status.subscription_suspect { BAD } else { anstyle::Style::new() };
+            self.row("meaning", &format!("{style}{}{style:#}", plain(sentence)))?;
+        }
         if status.last_sweep.as_ref().is_some_and(|sweep| sweep.outcome != SweepState::Complete || sweep.dry_run) {
             let complete = match status.last_complete_sweep_at {
                 None => format!("{WARNING}no sweep yet{WARNING:#}: `suppressd reconcile` runs one"),
@@ -221,4 +231,21 @@ fn filter(relevance: &Relevance) -> String {
         FilterState::Unused => "unused, every edit is looked at".to_owned(),
     };
     relevance.because.as_ref().map_or_else(|| state.clone(), |why| format!("{state}: {}", plain(why)))
+}
+
+/// Says what came of reading the settings anew.
+fn settings(reloaded: &Reloaded, now: DateTime<Utc>) -> String {
+    let (at, listed) = (relative(reloaded.at, now), |names: &[String]| plain(&names.join(", ")).into_owned());
+    let taken = match (reloaded.outcome, reloaded.changed.as_slice()) {
+        (ReloadOutcome::Refused, _) => {
+            let problems = plain(&reloaded.problems.join("; ")).into_owned();
+            return format!("{BAD}refused{BAD:#} {at}, those from before count: {problems}");
+        }
+        (ReloadOutcome::Taken, []) => format!("read anew {at}, nothing has changed"),
+        (ReloadOutcome::Taken, changed) => format!("taken anew {at}: {}", listed(changed)),
+    };
+    match reloaded.needs_restart.as_slice() {
+        [] => taken,
+        waiting => format!("{taken}; {WARNING}needs a restart{WARNING:#}: {}", listed(waiting)),
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
         args::asking::SweepsArgs,
         database,
         failure::NextStep,
-        output::{BAD, GOOD, Output, Table, WARNING, counted},
+        output::{BAD, GOOD, Output, Table, WARNING, counted, plain},
         times::{instant, relative, span},
     },
     clock::Clock,
@@ -89,13 +89,14 @@ fn tell<W: std::io::Write>(output: &mut Output<W>, found: &ListedDrift, now: Dat
     if found.differences.is_empty() {
         return output.line(format_args!("sweep {} has found no difference", found.sweep.sweep));
     }
-    let mut table = Table::new(["PAGE", "KIND", "KEY", "TOLD", "FOUND"]);
+    let mut table = Table::new(["PAGE", "KIND", "KEY", "TOLD", "CLASS", "FOUND"]);
     for difference in &found.differences {
         table.row([
             difference.page.to_string(),
             difference.kind.name().to_owned(),
             difference.key.clone().unwrap_or_default(),
             difference.told.name().to_owned(),
+            difference.class.words().to_owned(),
             relative(difference.found_at, now),
         ]);
     }
@@ -104,6 +105,9 @@ fn tell<W: std::io::Write>(output: &mut Output<W>, found: &ListedDrift, now: Dat
     if shown < found.differences_total {
         output
             .line(format_args!("{shown} of {}: --limit shows more", counted(found.differences_total, "difference")))?;
+    }
+    if let Some(diagnosis) = found.sweep.report.as_ref().and_then(|report| report.diagnosis.as_ref()) {
+        output.line(plain(&diagnosis.sentence))?;
     }
     Ok(())
 }

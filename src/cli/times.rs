@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::cli::output::counted;
+pub use crate::duration::told as span;
 
 /// Writes an instant in UTC, and how long ago it was: «2026-01-06 12:00:00 UTC, 3 minutes ago».
 pub fn instant(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
@@ -16,16 +16,6 @@ pub fn relative(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
         0 => "just now".to_owned(),
         1.. => format!("{} ago", span(seconds.unsigned_abs())),
         _ => format!("in {}", span(seconds.unsigned_abs())),
-    }
-}
-
-/// Writes so many seconds in their largest whole unit.
-pub fn span(seconds: u64) -> String {
-    match seconds {
-        count @ ..60 => counted(count, "second"),
-        count @ 60..3600 => counted(count / 60, "minute"),
-        count @ 3600..86_400 => counted(count / 3600, "hour"),
-        count => counted(count / 86_400, "day"),
     }
 }
 

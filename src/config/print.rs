@@ -92,7 +92,8 @@ fn write_reference(text: &mut String, setting: &Setting) -> fmt::Result {
         Kind::Text | Kind::List => String::new(),
     };
     let names = setting.variables.iter().copied().chain(setting.flag).collect::<Vec<_>>().join(", ");
-    writeln!(text, "  {} [{names}]\n      {}{bounds}{default}", setting.key, setting.doc)
+    let live = if setting.is_live { " A running serve takes another one on SIGHUP." } else { "" };
+    writeln!(text, "  {} [{names}]\n      {}{bounds}{default}{live}", setting.key, setting.doc)
 }
 
 fn shown(secret: &Secret) -> String {

@@ -72,6 +72,18 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// Says what is wrong, and where.
+    pub fn found(&self) -> String {
+        format!("{} {}", self.place, self.fault.what)
+    }
+
+    /// Says how to mend it.
+    pub fn mend(&self) -> &str {
+        &self.fault.mend
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {}", self.place, self.fault.what, self.fault.mend)

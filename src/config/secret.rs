@@ -54,6 +54,15 @@ impl Secret {
         }
     }
 
+    /// Returns the file that it was read from, if it was, and whether it is a credential of systemd's.
+    pub(crate) fn file(&self) -> Option<(&Path, bool)> {
+        match self {
+            Self::Set { origin: Origin::NamedFile { path, .. }, .. } => Some((path, false)),
+            Self::Set { origin: Origin::Credential(path), .. } => Some((path, true)),
+            _ => None,
+        }
+    }
+
     /// Reads a secret from a file; gives `origin` back where there is no such file.
     fn read(path: &Path, origin: Origin) -> Result<Self, Origin> {
         match files::open(path).and_then(|file| files::text(file, SECRET_BYTES_MAX)) {

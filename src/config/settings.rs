@@ -15,6 +15,8 @@ pub(crate) struct Setting {
     pub(crate) default: Option<&'static str>,
     /// What it is for, in a line for people.
     pub(crate) doc: &'static str,
+    /// Whether a running `serve` takes another value on SIGHUP.
+    pub(crate) is_live: bool,
 }
 
 /// What form a setting has.
@@ -64,7 +66,8 @@ pub(crate) const SHARED_HOSTS: Setting = list(
     &["SUPPRESSD_SHARED_HOSTS"],
     "",
     "Hosts that many companies share, beside those that the program knows: they give no domain key.",
-);
+)
+.live();
 
 pub(crate) const LOG_LEVEL: Setting = text(
     "log.level",
@@ -72,7 +75,8 @@ pub(crate) const LOG_LEVEL: Setting = text(
     Some("info"),
     "error, warn, info, debug or trace; for each module apart as in `info,suppressd::notion=debug`.",
 )
-.flag("-v or -q");
+.flag("-v or -q")
+.live();
 pub(crate) const LOG_FORMAT: Setting =
     text("log.format", &["SUPPRESSD_LOG_FORMAT"], Some("text"), "text for people, json for collectors.")
         .flag("--log-format");
@@ -106,7 +110,8 @@ pub(crate) const HARD_STATUSES: Setting = list(
     &["NOTION_HARD_STATUSES"],
     "Passed, Lost",
     "Statuses that mean «leave alone», for sources that do not say it themselves.",
-);
+)
+.live();
 pub(crate) const BASE_URL: Setting = text(
     "notion.base_url",
     &["NOTION_BASE_URL"],
@@ -284,25 +289,29 @@ impl Kind {
 type Variables = &'static [&'static str];
 
 const fn text(key: &'static str, variables: Variables, default: Option<&'static str>, doc: &'static str) -> Setting {
-    Setting { key, variables, flag: None, kind: Kind::Text, default, doc }
+    Setting { key, variables, flag: None, kind: Kind::Text, default, doc, is_live: false }
 }
 
 const fn number(key: &'static str, variables: Variables, bounds: (u64, u64), doc: &'static str) -> Setting {
     let (min, max) = bounds;
-    Setting { key, variables, flag: None, kind: Kind::Number { min, max }, default: None, doc }
+    Setting { key, variables, flag: None, kind: Kind::Number { min, max }, default: None, doc, is_live: false }
 }
 
 const fn list(key: &'static str, variables: Variables, default: &'static str, doc: &'static str) -> Setting {
-    Setting { key, variables, flag: None, kind: Kind::List, default: Some(default), doc }
+    Setting { key, variables, flag: None, kind: Kind::List, default: Some(default), doc, is_live: false }
 }
 
 const fn secret(key: &'static str, variables: Variables, doc: &'static str) -> Setting {
-    Setting { key, variables, flag: None, kind: Kind::Secret, default: None, doc }
+    Setting { key, variables, flag: None, kind: Kind::Secret, default: None, doc, is_live: true }
 }
 
 impl Setting {
     const fn flag(self, flag: &'static str) -> Self {
         Self { flag: Some(flag), ..self }
+    }
+
+    const fn live(self) -> Self {
+        Self { is_live: true, ..self }
     }
 
     const fn default(self, default: &'static str) -> Self {

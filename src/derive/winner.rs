@@ -28,6 +28,13 @@ impl HardStatuses {
         Self(names.filter(|name| !name.is_empty()).collect())
     }
 
+    /// Returns the list of both.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.0.extend(other.0.iter().cloned());
+        self
+    }
+
     /// Returns whether a company with this status is to be left alone.
     pub fn is_hard(&self, status: &str) -> bool {
         self.0.contains(&comparable(status))

@@ -3,6 +3,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use arc_swap::ArcSwapOption;
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, StatusCode, Uri, header, uri::Authority},
@@ -14,8 +15,31 @@ use subtle::ConstantTimeEq as _;
 
 use crate::http::problem::Problem;
 
+/// The bearer token that the private door asks for now, if it does. Clones are handles to the same one.
+#[derive(Debug, Clone, Default)]
+pub struct AdminToken(Arc<ArcSwapOption<SecretString>>);
+
+impl AdminToken {
+    /// Asks for another token from now on, or for none.
+    pub fn take(&self, token: Option<SecretString>) {
+        self.0.store(token.map(Arc::new));
+    }
+
+    /// Returns whether one is asked for.
+    pub fn is_asked_for(&self) -> bool {
+        self.0.load().is_some()
+    }
+}
+
+impl From<Option<SecretString>> for AdminToken {
+    fn from(token: Option<SecretString>) -> Self {
+        Self(Arc::new(ArcSwapOption::new(token.map(Arc::new))))
+    }
+}
+
 /// Lets a request in, or says why not.
-pub(super) async fn admit(State(token): State<Option<Arc<SecretString>>>, request: Request, next: Next) -> Response {
+pub(super) async fn admit(State(token): State<AdminToken>, request: Request, next: Next) -> Response {
+    let token = token.0.load_full();
     match refusal(token.as_deref(), request.headers()) {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,

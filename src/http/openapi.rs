@@ -19,6 +19,7 @@ use schemars::json_schema;
 use serde_json::json;
 
 use crate::http::{
+    admission::AdminToken,
     describe::{header as described, problem_response},
     extract::{Nothing, Query},
     problem::Problem,
@@ -45,6 +46,14 @@ const REQUEST_ID_NAME: &str = "RequestId";
 
 /// The name of the bearer token among the ways to be let in.
 const BEARER: &str = "bearer";
+
+/// The document while a token is asked for, and while none is: settings can change that.
+#[derive(Debug, Clone)]
+struct Documents {
+    token: AdminToken,
+    with_token: Document,
+    without_token: Document,
+}
 
 /// The document, as it is sent.
 #[derive(Debug, Clone)]
@@ -76,21 +85,24 @@ pub(super) fn routes<P: Clone + Send + Sync + 'static>() -> ApiRouter<P> {
 
 async fn document(
     Query(Nothing {}): Query<Nothing>,
-    Extension(document): Extension<Document>,
+    Extension(documents): Extension<Documents>,
 ) -> Result<Document, Problem> {
-    Ok(document)
+    let Documents { token, with_token, without_token } = documents;
+    Ok(if token.is_asked_for() { with_token } else { without_token })
 }
 
 /// Ends the document that [`begin`](crate::http::describe::begin) began, with what is true of every route, and has the
 /// routes offer it.
-pub(super) fn finish(routes: ApiRouter, asks_for_token: bool) -> Router {
+pub(super) fn finish(routes: ApiRouter, token: AdminToken) -> Router {
     let mut api = OpenApi::default();
-    let served = routes.finish_api_with(&mut api, |mut api| {
-        complete(api.inner_mut(), asks_for_token);
-        api
-    });
-    let document = serde_json::to_vec(&api).unwrap_or_default();
-    served.layer(Extension(Document(document.into())))
+    let served = routes.finish_api(&mut api);
+    let written = |asks_for_token| {
+        let mut api = api.clone();
+        complete(&mut api, asks_for_token);
+        Document(serde_json::to_vec(&api).unwrap_or_default().into())
+    };
+    let documents = Documents { token, with_token: written(true), without_token: written(false) };
+    served.layer(Extension(documents))
 }
 
 fn complete(api: &mut OpenApi, asks_for_token: bool) {

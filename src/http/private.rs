@@ -5,20 +5,17 @@
 //!
 //! How many requests are answered at once is bounded by the connections of the listener: each carries one at a time.
 
-use std::sync::Arc;
-
 use aide::axum::ApiRouter;
 use axum::{
     Router,
     middleware::{from_fn, from_fn_with_state},
 };
-use secrecy::SecretString;
 use tower_http::compression::{
     CompressionLayer,
     predicate::{NotForContentType, Predicate, SizeAbove},
 };
 
-pub use crate::http::state::Private;
+pub use crate::http::{admission::AdminToken, state::Private};
 use crate::{
     http::{
         admission::admit,
@@ -41,7 +38,7 @@ const COMPRESSED_MIN: u16 = 1024;
 pub fn router<S: Store>(
     private: Private<S>,
     followers: Followers,
-    token: Option<SecretString>,
+    token: impl Into<AdminToken>,
     others: Router,
 ) -> Router {
     let routes = routes(private, followers, token, others);
@@ -53,11 +50,11 @@ pub fn router<S: Store>(
 pub fn routes<S: Store>(
     private: Private<S>,
     followers: Followers,
-    token: Option<SecretString>,
+    token: impl Into<AdminToken>,
     others: Router,
 ) -> Router {
     describe::begin();
-    let asks_for_token = token.is_some();
+    let token = token.into();
     let bodies = private.bodies.clone();
     let feed = Feed { lookup: private.lookup.clone(), followers, keep_alive: KEEP_ALIVE };
     let routes = ApiRouter::new()
@@ -73,9 +70,9 @@ pub fn routes<S: Store>(
         .with_state(private)
         .layer(from_fn(end_in_time))
         .merge(others.layer(from_fn_with_state(bodies, read_first)))
-        .layer(from_fn_with_state(token.map(Arc::new), admit))
+        .layer(from_fn_with_state(token.clone(), admit))
         .api_route("/healthz", status::healthz());
-    openapi::finish(routes, asks_for_token).layer(from_fn(answer_panics))
+    openapi::finish(routes, token).layer(from_fn(answer_panics))
 }
 
 /// Compresses what is worth it. A stream of events is never held back to be compressed.
@@ -90,6 +87,7 @@ mod tests {
     use axum::{body::Body, extract::Request, http::header};
     use chrono::{DateTime, TimeDelta};
     use reqwest::RequestBuilder;
+    use secrecy::SecretString;
     use serde_json::{Value, json};
     use tempfile::TempDir;
     use tower::ServiceExt as _;

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use tokio::{sync::Mutex, time::Instant};
 use tracing::{error, warn};
 
@@ -37,7 +38,7 @@ const PROBE: &[u8] = b"suppressd";
 
 /// Knows the tokens. Clones are handles to the same vault.
 #[derive(Debug, Clone)]
-pub struct TokenVault(Arc<Inside>);
+pub struct TokenVault(Arc<ArcSwap<Inside>>);
 
 #[derive(Debug)]
 struct Inside {
@@ -81,18 +82,13 @@ impl TokenVault {
         let files: Vec<TokenFile> = files.into_iter().collect();
         let places = files.iter().map(|file| Ok(Place { token: file.read()?, file: file.clone() }));
         let kept = Kept { places: places.collect::<Result<_, _>>()?, looked_at: Instant::now() };
-        Ok(Self(Arc::new(Inside { configured, files, kept: Mutex::new(kept), warnings: Seldom::default() })))
+        Ok(Self::of(Inside { configured, files, kept: Mutex::new(kept), warnings: Seldom::default() }))
     }
 
     /// Makes a vault of configured tokens: two while a subscription is re-created. It takes no handshake.
     pub fn configured(tokens: Vec<VerificationToken>) -> Self {
         let kept = Kept { places: Vec::new(), looked_at: Instant::now() };
-        Self(Arc::new(Inside {
-            configured: tokens,
-            files: Vec::new(),
-            kept: Mutex::new(kept),
-            warnings: Seldom::default(),
-        }))
+        Self::of(Inside { configured: tokens, files: Vec::new(), kept: Mutex::new(kept), warnings: Seldom::default() })
     }
 
     /// Makes a vault of what `file` keeps; while that is nothing, a handshake is taken.
@@ -100,9 +96,18 @@ impl TokenVault {
         Self::new(Vec::new(), [file])
     }
 
+    fn of(inside: Inside) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(inside)))
+    }
+
+    /// Knows from now on what `other` knows, for every handle to this vault.
+    pub fn take(&self, other: &Self) {
+        self.0.store(other.0.load_full());
+    }
+
     /// Returns the tokens that a delivery may be signed with now.
     pub async fn tokens(&self) -> Vec<VerificationToken> {
-        let inside = &self.0;
+        let inside = self.0.load_full();
         let mut kept = inside.kept.lock().await;
         if kept.is_old()
             && let Err(error) = kept.look().await
@@ -115,13 +120,14 @@ impl TokenVault {
 
     /// Returns whether a token is known that signs deliveries; reads the files where they are kept. Blocks on the disk.
     pub fn knows_a_token(&self) -> bool {
-        let Inside { configured, files, .. } = &*self.0;
+        let inside = self.0.load();
+        let Inside { configured, files, .. } = &**inside;
         !configured.is_empty() || files.iter().any(|file| matches!(file.read(), Ok(Some(_))))
     }
 
     /// Takes the token of a handshake if one is awaited: it is on the disk when this returns.
     pub async fn offer(&self, token: VerificationToken) -> Result<Handshake, TokenFileError> {
-        let inside = &self.0;
+        let inside = self.0.load_full();
         let mut kept = inside.kept.lock().await;
         // A crowd of handshakes must not keep the disk busy, but before a token is written its file is seen to be gone.
         if kept.awaits() || kept.is_old() {

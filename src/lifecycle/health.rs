@@ -86,6 +86,11 @@ impl Health {
         self.lock().iter().all(|pulse| pulse.state(now) == State::Well)
     }
 
+    /// Says whether no part hangs or has ended at `now`. One that says that it cannot do its work is alive.
+    pub fn is_alive(&self, now: Instant) -> bool {
+        self.lock().iter().all(|pulse| matches!(pulse.state(now), State::Well | State::Failing { .. }))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Pulse>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -248,7 +248,7 @@ impl<S: Store> Lookup<S> {
     }
 
     fn ground(&self, rows: &mut dyn Rows) -> Result<Ground, StoreError> {
-        Ground::read(rows, self.clock.now(), self.settings.max_age, &self.settings.tables)
+        self.ground_for(rows, (self.clock.now(), self.settings.max_age), &self.rules.load())
     }
 }
 

@@ -7,7 +7,6 @@ use crate::{
     lookup::{
         Lookup,
         claims::{self, Claims},
-        ground::Ground,
         issues::{ANY_NUMBER, CROWD},
     },
     model::key::{Key, Strength},
@@ -51,7 +50,7 @@ impl<S: Store> Lookup<S> {
         self.store
             .read(move |rows| {
                 let at = lookup.clock.now();
-                let ground = Ground::read(rows, at, lookup.settings.max_age, &lookup.settings.tables)?;
+                let ground = lookup.ground_for(rows, (at, lookup.settings.max_age), &lookup.rules.load())?;
                 let (duplicates, crowded) = rows.count_contested(CROWD)?;
                 let mut keys = rows.contested(after.as_deref(), 2..ANY_NUMBER, limit.saturating_add(1))?;
                 let has_more = keys.len() > limit as usize;

@@ -1,10 +1,11 @@
 //! What speaks against an absence that a sweep has proven: what came since, and what the rows do not show.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
+    cache,
     model::key::Candidate,
     store::{Rows, StoreError},
 };
@@ -21,9 +22,17 @@ const PARKED: &str = "no row, but events have been parked since the last complet
 const ROW_GONE: &str = "no row, but a page of the CRM claims the key, so another program deleted the row: run \
     `suppressd reconcile`";
 
+const DERIVED_OTHERWISE: &str = "no row, but the rows were made by other rules than those that read the question: `shared_hosts` \
+    has changed, and they follow within seconds. Ask again then; where this stays, send the running serve a SIGHUP, or give \
+    whoever asks the same settings";
+
 /// What all questions of one view share. Asked for once, and only where an answer depends on it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Doubts {
+    /// The rules that read the questions, by their fingerprint.
+    rules: Arc<str>,
+    /// Whether all entries are derived by these.
+    by_these_rules: OnceCell<bool>,
     /// Since when events wait.
     waiting_since: OnceCell<Option<DateTime<Utc>>>,
     /// When the last event came of those that are parked.
@@ -31,6 +40,11 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
+    /// Returns the doubts about absences of keys that these rules gave.
+    pub(super) fn of(rules: Arc<str>) -> Self {
+        Self { rules, by_these_rules: OnceCell::new(), waiting_since: OnceCell::new(), parked_until: OnceCell::new() }
+    }
+
     /// Returns what speaks against the absence of some keys that complete sweeps have proven up to `swept`.
     pub(super) fn against(
         &self,
@@ -38,6 +52,9 @@ impl Doubts {
         candidates: &[Candidate],
         (swept, now): (DateTime<Utc>, DateTime<Utc>),
     ) -> Result<Option<String>, StoreError> {
+        if !once(&self.by_these_rules, || cache::derived_by(rows, &self.rules))? {
+            return Ok(Some(DERIVED_OTHERWISE.to_owned()));
+        }
         let waits_too_long = |at: &DateTime<Utc>| now - *at > WAIT_MAX || *at - now > AHEAD_MAX;
         if let Some(since) = once(&self.waiting_since, || rows.oldest_waiting())?.filter(waits_too_long) {
             return Ok(Some(waiting(since)));

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     derive,
     lookup::{
-        Lookup, LookupError, Question,
+        Lookup, LookupError, Question, candidates,
         claims::{self, Claims},
         ground::Ground,
         history::{self, History},
@@ -132,9 +132,10 @@ impl<S: Store> Lookup<S> {
 
     fn explain_from(&self, rows: &mut dyn Rows, text: String, changes_max: u32) -> Result<Explanation, LookupError> {
         let question = Question::Text(text.clone());
-        let (candidates, unusable) = self.candidates(&question)?;
+        let in_force = self.rules.load_full();
+        let (candidates, unusable) = candidates(&question, &in_force.rules)?;
         let at = self.clock.now();
-        let ground = Ground::read(rows, at, self.settings.max_age, &self.settings.tables)?;
+        let ground = self.ground_for(rows, (at, self.settings.max_age), &in_force)?;
         let mut keys = Vec::new();
         for candidate in candidates.iter().take(KEYS_MAX) {
             keys.push(self.explain_key(rows, &ground, candidate.key.clone(), changes_max)?);
@@ -191,7 +192,7 @@ impl<S: Store> Lookup<S> {
                 continue;
             }
             let known = rows.page(id)?;
-            let derived = known.as_ref().map(|page| derive::values_candidates(&page.values, &self.settings.rules));
+            let derived = known.as_ref().map(|page| derive::values_candidates(&page.values, &self.rules.load().rules));
             let standing = known.as_ref().map(|page| page.standing);
             former.push(FormerPage {
                 page: id,

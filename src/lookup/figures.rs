@@ -68,7 +68,7 @@ pub(super) fn at_once(rows: &mut dyn Rows, names: &SourceNames, now: DateTime<Ut
         let is_on = standing.get(&source.id).is_some_and(|stands| stands.wrong.is_none() && stands.unused.is_none());
         reading.whether(&FILTER_ON, [&name], is_on);
     }
-    last_sweep(rows.last_real_sweep()?.as_ref(), last_received, &mut reading);
+    last_sweep(rows.last_real_sweep()?.as_ref(), &mut reading);
     reading.set(&LAST_SUCCESSFUL_SYNC_TIMESTAMP_SECONDS, [], timestamp(rows.last_complete_sweep_ended()?));
     if let Some(backup) = last_backup(rows)? {
         reading.set(&LAST_BACKUP_TIMESTAMP_SECONDS, [], timestamp(Some(backup.at)));
@@ -109,7 +109,7 @@ pub(super) fn counted(rows: &mut dyn Rows, names: &SourceNames, now: DateTime<Ut
     Ok(reading)
 }
 
-fn last_sweep(last: Option<&EndedSweep>, last_received: Option<DateTime<Utc>>, reading: &mut Reading) {
+fn last_sweep(last: Option<&EndedSweep>, reading: &mut Reading) {
     let ended_as = |outcome| last.is_some_and(|last| last.outcome == outcome);
     for outcome in [SweepState::Complete, SweepState::Partial, SweepState::Failed] {
         reading.whether(&LAST_SWEEP_OUTCOME, [outcome.name()], ended_as(outcome));
@@ -127,15 +127,8 @@ fn last_sweep(last: Option<&EndedSweep>, last_received: Option<DateTime<Utc>>, r
         let found = drift.and_then(|drift| drift.told.get(&told)).copied();
         reading.count(&LAST_SWEEP_DRIFT_TOLD, [told.name()], found.unwrap_or(0));
     }
-    let is_suspect = last.is_some_and(|last| is_suspect(last, last_received));
-    reading.whether(&SUBSCRIPTION_SUSPECT, [], is_suspect);
-}
-
-/// Returns whether pages changed of which nothing was told, and nothing else was told either since the complete sweep
-/// before: as soon as something is, the subscription works.
-fn is_suspect(last: &EndedSweep, last_received: Option<DateTime<Utc>>) -> bool {
-    let untold = last.report.as_ref().and_then(|report| report.drift.told.get(&Told::Never)).copied().unwrap_or(0);
-    untold > 0 && last.previous_at.is_some_and(|previous| last_received.is_none_or(|received| received < previous))
+    let diagnosis = report.and_then(|report| report.diagnosis.as_ref());
+    reading.whether(&SUBSCRIPTION_SUSPECT, [], diagnosis.is_some_and(|diagnosis| diagnosis.subscription_suspect));
 }
 
 /// Returns seconds since 1970; 0 for never.

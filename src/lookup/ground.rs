@@ -3,7 +3,7 @@
 //! Whatever is not proven recently enough is `stale`, and the reason names the way out. An instant that is still to come
 //! proves nothing: the clock was set since it was written.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -78,9 +78,9 @@ const ABSENT_UNPROVEN: &str =
 impl Ground {
     pub(super) fn read(
         rows: &mut dyn Rows,
-        now: DateTime<Utc>,
-        max_age: TimeDelta,
+        (now, max_age): (DateTime<Utc>, TimeDelta),
         tables: &[TableId],
+        rules: Arc<str>,
     ) -> Result<Self, StoreError> {
         let mut sources = BTreeMap::new();
         for stored in rows.sources()?.into_iter().filter(|stored| stored.retired_at.is_none()) {
@@ -93,7 +93,7 @@ impl Ground {
         }
         let is_known = |table: &TableId| sources.iter().any(|(id, source)| means(*table, *id, source.database));
         let unknown = tables.iter().find(|table| !is_known(table)).copied();
-        Ok(Self { now, max_age, sources, unknown, doubts: Doubts::default() })
+        Ok(Self { now, max_age, sources, unknown, doubts: Doubts::of(rules) })
     }
 
     /// Answers by the first candidate whose row is proven; by a row that is not where there is no better one.

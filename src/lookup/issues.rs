@@ -65,7 +65,7 @@ impl<S: Store> Lookup<S> {
         self.store
             .read(move |rows| {
                 let at = lookup.clock.now();
-                let ground = Ground::read(rows, at, lookup.settings.max_age, &lookup.settings.tables)?;
+                let ground = lookup.ground_for(rows, (at, lookup.settings.max_age), &lookup.rules.load())?;
                 let mut list = List::new(&kinds, after, limit as usize);
                 let tables = tables(rows)?;
                 for table in tables.values() {
@@ -73,7 +73,7 @@ impl<S: Store> Lookup<S> {
                 }
                 list.keys(rows, &ground, IssueKind::DuplicateKey, 2..CROWD)?;
                 list.keys(rows, &ground, IssueKind::CrowdedKey, CROWD..ANY_NUMBER)?;
-                list.pages(rows, &tables, &lookup.settings.rules)?;
+                list.pages(rows, &tables, &lookup.rules())?;
                 Ok(list.into_issues(at))
             })
             .await

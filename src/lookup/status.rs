@@ -1,6 +1,6 @@
 //! How it stands, on one screen: events, queue, cache, sweep, budget.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
@@ -8,7 +8,13 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::lookup::source_status::{FilterState, Source, SourceEntries, SourceSweep, Trouble};
 use crate::{
-    lookup::{Lookup, listing::ListedSweep, source_status, sweeps::OPEN_MAX},
+    lookup::{
+        Lookup,
+        listing::ListedSweep,
+        reloaded::{self, Reloaded},
+        source_status,
+        sweeps::OPEN_MAX,
+    },
     model::{id::DataSourceId, sweep::SweepState},
     sources::filter::{self, Stands},
     store::{CacheTally, EventState, Rows, Store, StoreError, StoredSweep, Tally},
@@ -33,6 +39,8 @@ pub struct Status {
     pub at: DateTime<Utc>,
     /// The running `serve`, as it last said of itself; `None` where none ever ran.
     pub running: Option<Running>,
+    /// What came of the last SIGHUP; `None` where none came since the start.
+    pub settings: Option<Reloaded>,
     /// The inbox.
     pub events: Events,
     /// What needs no look.
@@ -45,6 +53,10 @@ pub struct Status {
     pub running_sweep: Option<ListedSweep>,
     /// The last sweep that ended, however it did; `None` where none ever has.
     pub last_sweep: Option<ListedSweep>,
+    /// What the differences mean that the last sweep found which was no dry run, and what to do.
+    pub diagnosis: Option<String>,
+    /// Whether that sweep says that the subscription in Notion is probably paused, gone, or without a kind of event.
+    pub subscription_suspect: bool,
     /// When the last complete sweep of all sources began that was no dry run.
     pub last_complete_sweep_at: Option<DateTime<Utc>>,
     /// When a running `serve` makes its next daily sweep.
@@ -149,12 +161,13 @@ impl<S: Store> Lookup<S> {
 
     /// Says how it stands.
     pub async fn status(&self) -> Result<Status, StoreError> {
-        let (at, configured) = (self.clock.now(), self.configured.clone());
+        let (at, configured) = (self.clock.now(), Arc::clone(&self.configured));
         self.store()
             .read(move |rows| {
                 let tally = rows.tally()?;
                 let stored = rows.sources()?;
                 let mut standing = filter::standing(rows)?;
+                let diagnosis = rows.last_report()?.and_then(|report| report.diagnosis);
                 let is_current = |id| stored.iter().any(|source| source.id == id && source.retired_at.is_none());
                 standing.retain(|id, _| is_current(*id));
                 let running = running(rows)?;
@@ -166,12 +179,15 @@ impl<S: Store> Lookup<S> {
                 Ok(Status {
                     at,
                     running,
+                    settings: reloaded::last(rows)?,
                     relevance: relevance(&standing, &tally),
                     events: events(tally, at),
                     cache: cache(rows.cache_tally(at)?),
                     sources,
                     running_sweep: running_sweep(rows.open_sweeps(OPEN_MAX)?),
                     last_sweep: rows.last_sweep()?.map(ListedSweep::from),
+                    subscription_suspect: diagnosis.as_ref().is_some_and(|it| it.subscription_suspect),
+                    diagnosis: diagnosis.map(|it| it.sentence),
                     last_complete_sweep_at: rows.last_complete_sweep()?,
                     next_sweep_at: rows.fact(NEXT_SWEEP)?.and_then(|at| at.parse().ok()),
                     last_backup: last_backup(rows)?,

@@ -7,7 +7,7 @@ use crate::{
         Lookup,
         listing::{ListedDrift, ListedSweep},
     },
-    model::sweep::{SweepId, SweepOrder},
+    model::sweep::{Drift, SweepId, SweepOrder},
     store::{Rows, Store, StoreError},
 };
 
@@ -39,7 +39,8 @@ impl<S: Store> Lookup<S> {
                 let Some(found) = rows.sweep(sweep)? else { return Ok(None) };
                 // Those of a dry run are only in its report.
                 if let Some(report) = found.report.as_ref().filter(|report| report.dry_run) {
-                    let differences = report.differences.iter().take(limit as usize).cloned().collect();
+                    let classed = |it: &Drift| Drift { class: it.told.class(), ..it.clone() };
+                    let differences = report.differences.iter().take(limit as usize).map(classed).collect();
                     let differences_total = report.drift.total();
                     return Ok(Some(ListedDrift { sweep: found.into(), differences_total, differences }));
                 }

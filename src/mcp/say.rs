@@ -153,9 +153,10 @@ pub(super) fn sweep(report: &SweepReport) -> String {
         format!("would mend a {}: {} of page {}", difference.kind.words(), plain(key), difference.page)
     };
     let differences = report.differences.iter().take(SHOWN_MAX).map(difference);
+    let meaning = report.diagnosis.as_ref().filter(|_| report.drift.total() > 0).map(|it| plain(&it.sentence));
     let notes = report.notes.iter().take(SHOWN_MAX).map(|note| format!("note: {}", plain(note)));
     let errors = report.errors.iter().take(SHOWN_MAX).map(|error| format!("error: {}", plain(error)));
-    lines([told].into_iter().chain(differences).chain(notes).chain(errors))
+    lines([told].into_iter().chain(meaning).chain(differences).chain(notes).chain(errors))
 }
 
 /// How the sources fit: what is wrong, and where that was read.

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
 
-use crate::metrics::family::Counter;
+use crate::metrics::counter::Counter;
 
 /// As many values may wait to be taken; more than these are left out, and counted.
 const WAITING_MAX: usize = 16_384;

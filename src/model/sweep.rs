@@ -1,5 +1,6 @@
 //! Sweeps: what is asked for, how one stands, what came of it.
 
+pub mod diagnosis;
 mod drift;
 
 use std::fmt;
@@ -8,8 +9,8 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::id::DataSourceId;
-pub use crate::model::sweep::drift::{Drift, DriftCounts, DriftKind, Told};
+pub use crate::model::sweep::drift::{Drift, DriftClass, DriftCounts, DriftKind, Told};
+use crate::model::{id::DataSourceId, sweep::diagnosis::Diagnosis};
 
 /// The number of a sweep; later ones have larger ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -175,6 +176,9 @@ pub struct SweepReport {
     pub counts: SweepCounts,
     /// Differences by kind, and how many of them an event had told.
     pub drift: DriftCounts,
+    /// What these differences mean as a whole; nothing in the reports of older versions.
+    #[serde(default)]
+    pub diagnosis: Option<Diagnosis>,
     /// How many things went wrong for good.
     pub errors_count: u64,
     /// The first ten of them.

@@ -89,6 +89,11 @@ impl Budget {
         }
     }
 
+    /// Returns whether both are the same one.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Stops everybody for `retry_after` from now, or for as long as an earlier pause still lasts if that is longer.
     pub fn pause(&self, retry_after: Duration) {
         let mut ledger = self.0.lock();

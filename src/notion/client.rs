@@ -2,21 +2,25 @@
 //!
 //! Nothing is asked twice in here. Who asked knows how urgent it is and decides when to ask again.
 
+mod access;
 mod counted;
 mod query;
+mod upkeep;
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{
     Method,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue, InvalidHeaderValue, RETRY_AFTER},
+    header::{InvalidHeaderValue, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+pub use crate::notion::client::upkeep::{Bot, Me};
 use crate::{
     clock::Clock,
     metrics::{
@@ -30,11 +34,12 @@ use crate::{
     notion::{
         Notion, NotionError, Priority, Query, QueryPage,
         budget::Budget,
+        client::access::Access,
         failure,
         json::Json,
         page_json::{self, PageError},
         schema::{self, SchemaError},
-        transport::{Request, Transport, TransportError, http::Http},
+        transport::{Answer, Request, Transport, TransportError, http::Http},
     },
 };
 
@@ -112,12 +117,9 @@ pub enum ClientError {
 pub struct Client<T = Http> {
     transport: T,
     base_url: Url,
-    /// What every request says: the token, and the version that is spoken.
-    headers: HeaderMap,
+    access: Arc<ArcSwap<Access>>,
+    version: ApiVersion,
     timeout: Duration,
-    /// Known, so that no error repeats it.
-    token: SecretString,
-    budget: Budget,
     clock: Clock,
     metrics: Metrics,
 }
@@ -151,13 +153,30 @@ impl<T: Transport> Client<T> {
         if base_url.cannot_be_a_base() || !base_url.username().is_empty() || base_url.password().is_some() {
             return Err(ClientError::BaseUrl);
         }
-        let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(ClientError::Token)?;
-        authorization.set_sensitive(true);
-        let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, authorization);
-        headers.insert("Notion-Version", HeaderValue::from_static(version.header()));
-        Ok(Self { transport, base_url, headers, timeout, token, budget, clock, metrics })
+        let access = Arc::new(ArcSwap::from_pointee(Access::new(token, version, budget)?));
+        Ok(Self { transport, base_url, access, version, timeout, clock, metrics })
+    }
+
+    /// Returns a client with a token of its own, for now the same one; the connections are shared.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { access: Arc::new(ArcSwap::new(self.access.load_full())), ..self.clone() }
+    }
+
+    /// Asks with another token from now on, within the budget of that. What is asked already is seen through.
+    pub fn take_token(&self, token: SecretString, budget: Budget) -> Result<(), ClientError> {
+        self.access.store(Arc::new(Access::new(token, self.version, budget)?));
+        Ok(())
+    }
+
+    /// Returns the budget of the token.
+    pub fn budget(&self) -> Budget {
+        self.access.load().budget.clone()
+    }
+
+    /// Returns whether it asks with this token.
+    pub fn has_token(&self, token: &SecretString) -> bool {
+        self.access.load().token.expose_secret() == token.expose_secret()
     }
 
     fn question(&self, endpoint: Endpoint, method: Method, path: &[&str]) -> Question {
@@ -176,41 +195,60 @@ impl<T: Transport> Client<T> {
         priority: Priority,
         read: impl FnOnce(&[u8], DateTime<Utc>) -> Result<R, NotionError> + Send,
     ) -> Result<R, NotionError> {
-        self.turn(priority).await?;
+        let access = self.in_turn(priority).await?;
         let observed_at = self.clock.now();
-        let outcome = self.answer(question).await.and_then(|body| read(&body, observed_at));
+        let outcome = self.answer(&access, question).await.and_then(|body| read(&body, observed_at));
         if let Err(NotionError::RateLimited { retry_after }) = &outcome {
-            self.budget.pause(*retry_after);
+            access.budget.pause(*retry_after);
         }
         self.count_outcome(priority, outcome.as_ref().err());
         outcome
     }
 
+    /// Waits until the budget allows a request. Whoever has waited asks with the token that counts by then.
+    async fn in_turn(&self, priority: Priority) -> Result<Arc<Access>, NotionError> {
+        loop {
+            let budget = self.access.load().budget.clone();
+            self.turn(&budget, priority).await?;
+            let access = self.access.load_full();
+            if access.budget.is(&budget) {
+                return Ok(access);
+            }
+        }
+    }
+
     /// Waits until the budget allows a request; not through a long pause, unless it is a sweep that waits.
-    async fn turn(&self, priority: Priority) -> Result<(), NotionError> {
+    async fn turn(&self, budget: &Budget, priority: Priority) -> Result<(), NotionError> {
         if priority == Priority::Sweep {
-            self.budget.acquire(priority).await;
+            budget.acquire(priority).await;
             return Ok(());
         }
-        let pause = || self.budget.state().paused_until.map_or(TimeDelta::zero(), |until| until - self.clock.now());
-        let in_turn =
-            pause() <= PAUSE_WAITED_MAX && timeout(TURN_WAITED_MAX, self.budget.acquire(priority)).await.is_ok();
+        let pause = || budget.state().paused_until.map_or(TimeDelta::zero(), |until| until - self.clock.now());
+        let in_turn = pause() <= PAUSE_WAITED_MAX && timeout(TURN_WAITED_MAX, budget.acquire(priority)).await.is_ok();
         let retry_after = || pause().to_std().unwrap_or_default().max(Duration::from_secs(1));
         if in_turn { Ok(()) } else { Err(NotionError::RateLimited { retry_after: retry_after() }) }
     }
 
-    async fn answer(&self, question: Question) -> Result<Vec<u8>, NotionError> {
+    async fn answer(&self, access: &Access, question: Question) -> Result<Vec<u8>, NotionError> {
+        self.body_of(access, self.send(access, question).await?)
+    }
+
+    async fn send(&self, access: &Access, question: Question) -> Result<Answer, NotionError> {
         let Question { endpoint, method, url, body } = question;
-        let request = Request { method, url, headers: &self.headers, body, timeout: self.timeout };
+        let request = Request { method, url, headers: &access.headers, body, timeout: self.timeout };
         let began = Instant::now();
         let answer = self.transport.send(request).await;
         self.count_request(endpoint, answer.as_ref().ok().map(|answer| answer.status), began.elapsed());
-        let answer = answer.map_err(unanswered)?;
+        answer.map_err(unanswered)
+    }
+
+    /// Returns the body of a success, or what is wrong with any other answer.
+    fn body_of(&self, access: &Access, answer: Answer) -> Result<Vec<u8>, NotionError> {
         if !(200..300).contains(&answer.status) {
             let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             // A refusal whose body breaks off is a refusal still.
             let body = answer.body.unwrap_or_default();
-            return Err(failure::classify(answer.status, retry_after, &body, &self.token, self.clock.now()));
+            return Err(failure::classify(answer.status, retry_after, &body, &access.token, self.clock.now()));
         }
         answer.body.map_err(unanswered)
     }
@@ -303,10 +341,7 @@ fn unreadable_schema(error: SchemaError) -> NotionError {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        num::NonZeroU16,
-        sync::{Arc, Mutex},
-    };
+    use std::{num::NonZeroU16, sync::Mutex};
 
     use serde_json::{Value, json};
     use tokio::{
@@ -438,7 +473,7 @@ mod tests {
     async fn a_page_is_observed_after_the_grant_and_before_the_request() {
         let world = world(vec![ok(&page(PAGE))]).await;
         let before = world.client.clock.now();
-        world.client.budget.pause(Duration::from_millis(50));
+        world.client.budget().pause(Duration::from_millis(50));
         let snapshot = world.page().await.unwrap();
         assert_eq!((snapshot.page.id.to_string().as_str(), snapshot.view), (PAGE, View::Page));
         let (arrived, request) = world.requests.lock().unwrap()[0].clone();
@@ -468,7 +503,7 @@ mod tests {
             let error = world.page().await.unwrap_err();
             let wait = Duration::from_secs(seconds);
             assert!(matches!(error, NotionError::RateLimited { retry_after } if retry_after == wait), "{error:?}");
-            assert!(world.client.budget.state().paused_until.unwrap() >= before + wait);
+            assert!(world.client.budget().state().paused_until.unwrap() >= before + wait);
             assert_eq!(world.counted(head.get(..3).and_then(|status| status.parse().ok())), (1, 0));
         }
     }
@@ -540,7 +575,7 @@ mod tests {
     #[tokio::test]
     async fn a_long_pause_is_told_to_who_looks_at_a_page_and_waited_for_by_a_sweep() {
         let world = world(vec![]).await;
-        world.client.budget.pause(Duration::from_hours(1));
+        world.client.budget().pause(Duration::from_hours(1));
         let outcome = world.client.page(PAGE.parse().unwrap(), Priority::Webhook).await;
         let Err(NotionError::RateLimited { retry_after }) = outcome else { panic!("{outcome:?}") };
         assert!((3_590..=3_600).contains(&retry_after.as_secs()), "{retry_after:?}");
@@ -607,7 +642,7 @@ mod tests {
             };
             let World { client, .. } = &world;
             assert!(!format!("{settings:?}").contains(TOKEN));
-            Client::new(settings, client.budget.clone(), client.clock.clone(), client.metrics.clone())
+            Client::new(settings, client.budget(), client.clock.clone(), client.metrics.clone())
         };
         let error = client("https://api.notion.com", format!("{TOKEN}\n")).unwrap_err();
         assert!(matches!(error, ClientError::Token(_)) && !format!("{error:?}").contains(TOKEN), "{error:?}");

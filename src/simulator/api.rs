@@ -27,6 +27,7 @@ use crate::simulator::{
     question::{Endpoint, Question},
     shape::{self, ApiVersion, Look, Refusal},
     tally::Tally,
+    update,
     workspace::Workspace,
 };
 
@@ -197,6 +198,13 @@ impl Api {
                 let rows = found.rows.iter().map(|row| look.page(row)).collect();
                 Ok(shape::list(rows, found.next_cursor.as_deref(), found.capped))
             }
+            Question::Update(id) => {
+                if !self.workspace.look(|world| world.shared_data_source(id).is_some()) {
+                    return Err(self.not_found("data source", &id));
+                }
+                update::read(body)?.apply(&self.workspace, id);
+                self.object(Question::DataSource(id), &[], look, None)
+            }
             Question::Me => Ok(shape::bot(look.identity)),
         }
     }
@@ -229,8 +237,13 @@ impl Api {
         if truncated {
             body.truncate(body.len() / 2);
         }
-        let headers =
-            [(header::CONTENT_TYPE.as_str(), "application/json; charset=utf-8"), ("x-notion-request-id", &id)];
+        let date =
+            (self.workspace.clock().now() + self.faults.clock_skew()).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let headers = [
+            (header::CONTENT_TYPE.as_str(), "application/json; charset=utf-8"),
+            ("x-notion-request-id", &id),
+            (header::DATE.as_str(), &date),
+        ];
         (status, headers, Body::from(body)).into_response()
     }
 }
@@ -240,7 +253,7 @@ impl Asked {
         let subject = match question {
             Some(Question::Page(id)) => Some(id.uuid()),
             Some(Question::Database(id)) => Some(id.uuid()),
-            Some(Question::DataSource(id) | Question::Query(id)) => Some(id.uuid()),
+            Some(Question::DataSource(id) | Question::Query(id) | Question::Update(id)) => Some(id.uuid()),
             Some(Question::Me) | None => None,
         };
         let goes_on = match question {

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use fastrand::Rng;
 use uuid::Uuid;
 
@@ -24,7 +25,7 @@ use crate::{
 /// One thing that goes wrong with one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// An error of Notion's own: 409, 429, 500, 502, 503, 504 or 529, with the body that belongs to it.
+    /// An error of Notion's own: 403, 409, 429, 500, 502, 503, 504 or 529, with the body that belongs to it.
     Status(u16),
     /// A 429 in detail.
     RateLimited {
@@ -80,6 +81,7 @@ struct Plan {
     chances: Option<Chances>,
     made: HashMap<Endpoint, u64>,
     index_lag: Duration,
+    clock_skew: TimeDelta,
     token_refused: bool,
 }
 
@@ -118,6 +120,11 @@ impl Faults {
         self.lock().index_lag = lag;
     }
 
+    /// Lets the clock of Notion, as answers tell it, be ahead by `skew`, or behind.
+    pub fn set_clock_skew(&self, skew: TimeDelta) {
+        self.lock().clock_skew = skew;
+    }
+
     /// Refuses the token until it is healed.
     pub fn refuse_token(&self) {
         self.lock().token_refused = true;
@@ -141,6 +148,10 @@ impl Faults {
 
     pub(crate) fn index_lag(&self) -> Duration {
         self.lock().index_lag
+    }
+
+    pub(crate) fn clock_skew(&self) -> TimeDelta {
+        self.lock().clock_skew
     }
 
     pub(crate) fn token_refused(&self) -> bool {
@@ -232,6 +243,7 @@ pub(crate) fn rate_limited(reason: &str, retry_after: Option<u64>) -> Refusal {
 /// Returns the error that Notion gives with a status («ERR», «LIM»).
 pub(crate) fn error_of(status: u16, asked: Asked) -> Refusal {
     match status {
+        403 => Refusal::new(403, "restricted_resource", "Insufficient permissions for this endpoint."),
         409 => Refusal::new(409, "conflict_error", "Conflict occurred while saving. Please try again."),
         429 => rate_limited("public_api_request_rate_limit", Some(1)),
         502 => Refusal::new(502, "bad_gateway", "Bad gateway."),

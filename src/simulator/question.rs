@@ -16,6 +16,8 @@ pub(crate) enum Question {
     DataSource(DataSourceId),
     /// `POST /v1/data_sources/{id}/query`.
     Query(DataSourceId),
+    /// `PATCH /v1/data_sources/{id}`.
+    Update(DataSourceId),
     /// `GET /v1/users/me`.
     Me,
 }
@@ -31,6 +33,8 @@ pub enum Endpoint {
     DataSource,
     /// Query a data source.
     Query,
+    /// Update a data source.
+    Update,
     /// Retrieve the token's own user.
     Me,
     /// Anything that the API does not have.
@@ -46,6 +50,7 @@ impl Question {
             ("GET", ["v1", "databases", id]) => id.parse().map(Self::Database).or(Err("database_id")),
             ("GET", ["v1", "data_sources", id]) => id.parse().map(Self::DataSource).or(Err("data_source_id")),
             ("POST", ["v1", "data_sources", id, "query"]) => id.parse().map(Self::Query).or(Err("data_source_id")),
+            ("PATCH", ["v1", "data_sources", id]) => id.parse().map(Self::Update).or(Err("data_source_id")),
             ("GET", ["v1", "users", "me"]) => Ok(Self::Me),
             _ => return Err(Refusal::new(400, "invalid_request_url", "Invalid request URL.")),
         }
@@ -61,6 +66,7 @@ impl Question {
             Self::Database(_) => Endpoint::Database,
             Self::DataSource(_) => Endpoint::DataSource,
             Self::Query(_) => Endpoint::Query,
+            Self::Update(_) => Endpoint::Update,
             Self::Me => Endpoint::Me,
         }
     }

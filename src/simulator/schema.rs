@@ -91,6 +91,20 @@ pub enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 11] = [
+        Self::Title,
+        Self::RichText,
+        Self::Url,
+        Self::Email,
+        Self::Number,
+        Self::Select,
+        Self::Status,
+        Self::Relation,
+        Self::Rollup,
+        Self::Formula,
+        Self::CreatedTime,
+    ];
+
     /// Returns Notion's name of the type.
     pub const fn name(self) -> &'static str {
         match self {
@@ -106,6 +120,11 @@ impl Kind {
             Self::Formula => "formula",
             Self::CreatedTime => "created_time",
         }
+    }
+
+    /// Reads Notion's name of a type.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// Returns whether values of this type are one of the property's options.

@@ -60,6 +60,18 @@ impl Workspace {
         })
     }
 
+    /// Changes the type of a property, which keeps its id: `data_source.schema_updated`.
+    pub fn retype_property(&self, table: DataSourceId, name: &str, kind: Kind) -> Outcome {
+        self.act(|world, now| {
+            world.change_schema(table, now, |schema| {
+                let property = schema.named_mut(name).filter(|property| property.kind != kind)?;
+                property.kind = kind;
+                property.choices.clear();
+                Some(SchemaChange { id: property.encoded_id(), name: name.to_owned(), action: "updated" })
+            })
+        })
+    }
+
     /// Deletes a property, and its values from every page: `data_source.schema_updated`. The title cannot be deleted.
     pub fn delete_property(&self, table: DataSourceId, name: &str) -> Outcome {
         self.act(|world, now| {

@@ -47,6 +47,11 @@ impl Workspace {
         rows
     }
 
+    /// Returns the properties of a data source.
+    pub fn schema(&self, data_source: DataSourceId) -> Option<Schema> {
+        self.look(|world| Some((*world.data_sources.get(&data_source)?.schema).clone()))
+    }
+
     /// Returns one page, unless it is gone for good.
     pub fn truth(&self, id: PageId) -> Option<TruthPage> {
         self.look(|world| {

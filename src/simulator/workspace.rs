@@ -145,6 +145,15 @@ impl Workspace {
         })
     }
 
+    /// Has a page show other values without being edited, as a formula or a rollup does that follows another page: no event.
+    pub fn recompute(&self, page: PageId, draft: Draft) -> Outcome {
+        self.act(|world, now| {
+            let Some(live) = world.live(page) else { return Outcome::Refused };
+            let values = world.written(live.home, &live.values, draft, now);
+            world.change(page, now, |version| version.values = Arc::new(values))
+        })
+    }
+
     /// Writes a note below the properties: `page.content_updated`.
     pub fn edit_content(&self, page: PageId) -> Outcome {
         self.act(|world, now| {

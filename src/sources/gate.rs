@@ -32,12 +32,21 @@ struct State {
     /// Whether anything was shown since the last refusal.
     shown: bool,
     refusal: Option<String>,
+    /// How often the token was replaced: a refusal of an earlier one says nothing of this one.
+    tokens: u64,
     unreadable: Option<String>,
 }
 
 impl Gate {
     pub(super) fn of(name: &str) -> Self {
         Self { name: name.to_owned(), state: Mutex::default() }
+    }
+
+    /// Opens it, because the token is another one.
+    pub(super) fn reopen(&self) {
+        let mut state = self.state();
+        let (tokens, unreadable) = (state.tokens + 1, state.unreadable.take());
+        *state = State { tokens, unreadable, ..State::default() };
     }
 
     /// Returns what a person has to mend, if anything.
@@ -75,7 +84,7 @@ impl Gate {
         now: DateTime<Utc>,
         question: impl Future<Output = Result<T, NotionError>>,
     ) -> Result<T, AskError> {
-        {
+        let asked_with = {
             let mut state = self.state();
             let closed_for = state.closed_until.map(|until| until.saturating_duration_since(Instant::now()));
             match closed_for {
@@ -86,9 +95,13 @@ impl Gate {
                     return Err(AskError::Gated { until: now + TimeDelta::from_std(wait).unwrap_or_default() });
                 }
             }
-        }
+            state.tokens
+        };
         let answer = question.await;
         let mut state = self.state();
+        if matches!(answer, Err(NotionError::Refused { .. })) && state.tokens != asked_with {
+            return Err(AskError::Gated { until: now });
+        }
         match &answer {
             // A page of its own may be withheld from the token. That is seen by others being shown in between.
             Err(NotionError::Refused { code, .. }) if code != UNAUTHORIZED && state.shown => state.shown = false,
@@ -113,5 +126,37 @@ impl Gate {
 impl State {
     fn close(&mut self) {
         self.closed_until = Some(Instant::now() + REFUSED_PAUSE.to_std().unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> NotionError {
+        NotionError::Refused { code: UNAUTHORIZED.to_owned(), message: String::new() }
+    }
+
+    async fn ask(gate: &Gate, answer: Result<(), NotionError>) -> Result<(), AskError> {
+        gate.guard(DateTime::UNIX_EPOCH, async { answer }).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_token_opens_the_gate_and_a_refusal_of_the_old_one_does_not_close_it() {
+        let gate = Gate::of("deals");
+        ask(&gate, Err(refused())).await.unwrap_err();
+        assert!(matches!(ask(&gate, Ok(())).await, Err(AskError::Gated { .. })) && gate.problem().is_some());
+        gate.reopen();
+        assert_eq!(gate.problem(), None);
+        // It was asked with the old token, and answered after the new one had come.
+        let late = gate.guard(DateTime::UNIX_EPOCH, async {
+            gate.reopen();
+            Err::<(), _>(refused())
+        });
+        let late = late.await;
+        assert!(matches!(late, Err(AskError::Gated { until }) if until == DateTime::UNIX_EPOCH), "{late:?}");
+        ask(&gate, Ok(())).await.unwrap();
+        ask(&gate, Err(refused())).await.unwrap_err();
+        assert!(gate.problem().is_some(), "the new one can be refused as well");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
 use crate::{
@@ -44,8 +45,6 @@ pub struct Resolved {
     pub database: Option<DatabaseId>,
     /// Which property plays which role.
     pub mapping: Mapping,
-    /// Which of its statuses are hard.
-    pub hard: HardStatuses,
 }
 
 /// What reading the schema of a source gave.
@@ -61,6 +60,8 @@ pub struct Read {
 #[derive(Debug)]
 pub(super) struct Source<N> {
     pub(super) settings: SourceSettings,
+    /// Which of its statuses are hard now; one for all that are apart.
+    hard: Arc<ArcSwap<HardStatuses>>,
     pub(super) notion: N,
     table: RwLock<Option<Arc<Resolved>>>,
     pub(super) gate: Gate,
@@ -70,16 +71,28 @@ pub(super) struct Source<N> {
 impl<N: Notion> Source<N> {
     pub(super) fn of(settings: SourceSettings, notion: N, filter: &Filter) -> Self {
         let gate = Gate::of(&settings.name);
-        Self { settings, notion, table: RwLock::default(), gate, filter: filter.clone() }
+        let hard = Arc::new(ArcSwap::from_pointee(settings.hard.clone()));
+        Self { settings, hard, notion, table: RwLock::default(), gate, filter: filter.clone() }
     }
 
     /// Returns the same source with a memory of its own.
     pub(super) fn apart(&self, filter: &Filter) -> Self {
         let apart = Self::of(self.settings.clone(), self.notion.clone(), filter);
+        let apart = Self { hard: Arc::clone(&self.hard), ..apart };
         if let Some(table) = self.resolved() {
             apart.know(table);
         }
         apart
+    }
+
+    /// Returns which of its statuses are hard now.
+    pub(super) fn hard(&self) -> HardStatuses {
+        (**self.hard.load()).clone()
+    }
+
+    /// Takes other hard statuses.
+    pub(super) fn take_hard(&self, hard: HardStatuses) {
+        self.hard.store(hard.into());
     }
 
     /// Returns whether a page may stand in this source, whose schema was never read: nobody can say then that it left.
@@ -116,8 +129,7 @@ impl<N: Notion> Source<N> {
         ours.then_some(())?;
         let mapping = serde_json::from_str(&stored.mapping).ok()?;
         let basis = Basis::of(&schema, &mapping);
-        let hard = self.settings.hard.clone();
-        Some((Resolved { data_source: schema.data_source, database: schema.database, mapping, hard }, basis))
+        Some((Resolved { data_source: schema.data_source, database: schema.database, mapping }, basis))
     }
 
     /// Returns what an earlier run stored last; a database can have had another data source before.
@@ -125,6 +137,11 @@ impl<N: Notion> Source<N> {
         let stored = store.read(|rows| rows.sources()).await?;
         let ours = stored.iter().filter_map(|stored| Some((stored.resolved_at, self.recognise(stored)?.0)));
         Ok(ours.max_by_key(|(resolved_at, _)| *resolved_at).map(|(_, known)| Arc::new(known)))
+    }
+
+    /// Picks the data source that is meant.
+    pub(super) fn pick(&self, schemas: Vec<Schema>) -> Result<Schema, AskError> {
+        pick(schemas, self.resolved().as_deref())
     }
 
     /// Reads the schema as it is now.
@@ -167,12 +184,7 @@ impl<N: Notion> Source<N> {
                 }
             }
         }
-        let table = Resolved {
-            data_source: schema.data_source,
-            database: schema.database,
-            mapping: read.mapping,
-            hard: self.settings.hard.clone(),
-        };
+        let table = Resolved { data_source: schema.data_source, database: schema.database, mapping: read.mapping };
         let unwritable = |e: serde_json::Error| AskError::Unmappable(e.to_string());
         let row = StoredSource {
             id: table.data_source,
@@ -180,7 +192,7 @@ impl<N: Notion> Source<N> {
             database: table.database,
             schema: serde_json::to_string(&schema).map_err(unwritable)?,
             mapping: serde_json::to_string(&table.mapping).map_err(unwritable)?,
-            hard: serde_json::to_string(&table.hard).map_err(unwritable)?,
+            hard: serde_json::to_string(&self.hard()).map_err(unwritable)?,
             resolved_at: now,
             watermark: None,
             retired_at: None,
@@ -189,7 +201,10 @@ impl<N: Notion> Source<N> {
         let noted = basis.clone();
         let stands = store
             .write(move |rows| {
-                rows.put_source(&row)?;
+                // Of a source that is known, these follow when the entries do, which the cache sees to.
+                let known = rows.sources()?.into_iter().find(|stored| stored.id == row.id);
+                let hard = known.map_or(row.hard, |known| known.hard);
+                rows.put_source(&StoredSource { hard, ..row })?;
                 filter::learn(rows, source, &noted, now)
             })
             .await?;

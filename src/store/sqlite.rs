@@ -6,6 +6,8 @@ mod changes;
 mod contents;
 mod copy;
 mod events;
+mod evidence;
+mod examine;
 mod haste;
 mod held;
 mod history;
@@ -25,7 +27,7 @@ mod writer;
 use std::{
     error::Error as StdError,
     fs::{File, TryLockError},
-    io::Write as _,
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -38,6 +40,7 @@ use tokio::time::Instant;
 pub use crate::store::sqlite::{
     carried::{Alone, TakenOver},
     copy::{Copied, Inspected},
+    examine::Examination,
     lines::{Filling, LineError, View},
 };
 pub(crate) use crate::store::sqlite::{
@@ -52,6 +55,9 @@ use crate::store::{
 
 /// Readers that stay open between questions.
 const READERS_IDLE_MAX: usize = 8;
+
+/// The number of a process is not longer than this.
+const PROCESS_BYTES_MAX: u64 = 20;
 
 /// A store in one SQLite file. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -209,29 +215,53 @@ impl Store for SqliteStore {
 
     /// Locks a file beside the database: the system takes the lock from a process that dies, however it dies.
     fn exclusive(&self, task: &str) -> Result<Option<Exclusive>, StoreError> {
-        let mut file = self.lock_file(task)?;
-        if !is_locked(file.try_lock())? {
-            return Ok(None);
-        }
-        // For people who wonder who holds it; nothing reads it.
-        file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(unlockable)?;
-        Ok(Some(Exclusive::held_by(file)))
+        Self::exclusive_at(&self.shared.path, task)
     }
 
     fn is_taken(&self, task: &str) -> Result<bool, StoreError> {
         // Those who only ask do not get into each other's way.
-        Ok(!is_locked(self.lock_file(task)?.try_lock_shared())?)
+        Ok(!is_locked(lock_file(&self.shared.path, task)?.try_lock_shared())?)
     }
 }
 
 impl SqliteStore {
-    fn lock_file(&self, task: &str) -> Result<File, StoreError> {
-        // One file has one lock, by whatever name it is opened.
-        let path = std::fs::canonicalize(&self.shared.path).unwrap_or_else(|_unknown| self.shared.path.clone());
-        let mut name = path.into_os_string();
-        name.push(format!(".{task}.lock"));
-        File::options().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(unlockable)
+    /// As [`Store::exclusive`], for a file that cannot or must not be opened: the right goes by its name.
+    pub fn exclusive_at(path: &Path, task: &str) -> Result<Option<Exclusive>, StoreError> {
+        let mut file = lock_file(path, task)?;
+        if !is_locked(file.try_lock())? {
+            return Ok(None);
+        }
+        // For people who wonder who holds it.
+        file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(unlockable)?;
+        Ok(Some(Exclusive::held_by(file)))
     }
+
+    /// Returns who has the right to do `task` on the file at `path`: its process, as far as it said so. Makes nothing.
+    pub fn holder_at(path: &Path, task: &str) -> Result<Option<String>, StoreError> {
+        let file = match File::open(lock_path(path, task)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unlockable(error)),
+        };
+        if is_locked(file.try_lock_shared())? {
+            return Ok(None);
+        }
+        let mut said = String::new();
+        file.take(PROCESS_BYTES_MAX).read_to_string(&mut said).map_err(unlockable)?;
+        Ok(Some(if said.chars().all(|c| c.is_ascii_digit()) { said } else { String::new() }))
+    }
+}
+
+fn lock_path(path: &Path, task: &str) -> PathBuf {
+    // One file has one lock, by whatever name it is opened.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_unknown| path.to_owned());
+    let mut name = path.into_os_string();
+    name.push(format!(".{task}.lock"));
+    name.into()
+}
+
+fn lock_file(path: &Path, task: &str) -> Result<File, StoreError> {
+    File::options().create(true).truncate(false).write(true).open(lock_path(path, task)).map_err(unlockable)
 }
 
 /// Runs `question` over one consistent view of what `reader` reads.

@@ -6,7 +6,7 @@ use crate::{
     model::{
         entry::CachedPage,
         id::{DataSourceId, PageId},
-        sweep::{Drift, DriftCounts, SweepId, SweepOrder, SweepProgress, SweepReport, SweepState},
+        sweep::{Drift, DriftCounts, SweepId, SweepOrder, SweepProgress, SweepReport, SweepState, diagnosis::Evidence},
     },
     store::StoreError,
 };
@@ -61,6 +61,12 @@ pub trait SweepRows {
 
     /// Counts the differences that a sweep found.
     fn drift_counts(&mut self, sweep: SweepId) -> Result<DriftCounts, StoreError>;
+
+    /// Puts together what the differences of a judged sweep, and the events up to `now`, say of each other.
+    fn drift_evidence(&mut self, sweep: SweepId, now: DateTime<Utc>) -> Result<Evidence, StoreError>;
+
+    /// Returns the report of the last sweep that was no dry run and could say what came of it.
+    fn last_report(&mut self) -> Result<Option<SweepReport>, StoreError>;
 
     /// Sets the instant up to which a complete sweep has proven every row of a source.
     fn set_watermark(&mut self, source: DataSourceId, at: DateTime<Utc>) -> Result<(), StoreError>;

@@ -48,11 +48,13 @@ impl Ground {
             for page in passed_on(rows, sighting.page, &changes)? {
                 changes.retain(|change| change.from.as_ref().is_none_or(|from| from.page != page));
             }
-            if let Some(drift) = drift::found(earlier.as_ref(), sighting, (outcome.applied, &changes), now) {
+            if let Some(drift) =
+                drift::found(earlier.as_ref(), sighting, (outcome.applied, &changes), (now, self.proven_before))
+            {
                 // By the end of the sweep the worker may have looked at it.
                 let waits = rows.newest_waiting(Subject::Page(sighting.page))?.is_some();
                 let told = if waits { Told::Waiting } else { drift.told };
-                rows.record_drift(self.id, &[Drift { told, ..drift }])?;
+                rows.record_drift(self.id, &[Drift { told, class: told.class(), ..drift }])?;
                 if let Some(earlier) = &earlier {
                     filter::blame(rows, earlier, sighting, now)?;
                 }

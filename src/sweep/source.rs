@@ -158,7 +158,7 @@ impl<S: Store, N: Notion> SourceSweep<S, N> {
         self.tally.doing(&format!("reading the schema of {}", sources.name(self.nth)));
         let read = self.persist(|| sources.read(self.nth, store, clock.now(), Priority::Sweep)).await?;
         read.note.into_iter().for_each(|note| self.tally.note(note));
-        cache.learn(read.table.data_source, read.table.hard.clone());
+        cache.learn_from(|| sources.hard());
         cache.rederive(store, clock.now()).await?;
         let data_source = read.table.data_source;
         let (proven_before, listed_before, remapped) = store

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    select,
+    time::{Instant, sleep},
+};
 use tracing::{error, info};
 
 use crate::{
@@ -53,7 +56,10 @@ impl<S: Store, N: Notion> Worker<S, N> {
                 Verdict::Parked(_) | Verdict::Settled => WAIT_MAX,
             };
             error!("cannot read the sources, trying again in {:.1} s: {}", wait.as_secs_f64(), told(&error));
-            pause(wait, health).await;
+            select! {
+                () = pause(wait, health) => (),
+                () = self.hastened.notified() => (),
+            }
         }
     }
 
@@ -77,9 +83,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
 
     /// Takes over what is known of the sources: who they are, and which statuses are hard.
     pub(super) async fn learn(&self) -> Result<(), AskError> {
-        for table in self.sources.resolved() {
-            self.cache.learn(table.data_source, table.hard.clone());
-        }
+        self.cache.learn_from(|| self.sources.hard());
         let changed = self.cache.rederive(self.store(), self.clock.now()).await?;
         if changed > 0 {
             info!(entries.changed = changed, "rules or settings have changed: {changed} entries follow them");

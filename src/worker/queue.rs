@@ -149,6 +149,20 @@ impl Queue {
         }
     }
 
+    /// Makes everything due that is put off: what failed may well work now. How often it has failed is remembered.
+    pub fn hasten(&mut self, now: DateTime<Utc>) {
+        self.tell(now);
+        for place in self.places.values_mut() {
+            if let Place::Waits { due_at, .. } = place {
+                *due_at = now.min(*due_at);
+            }
+        }
+        for order in [&mut self.joint, &mut self.alone] {
+            let hastened = std::mem::take(order).into_iter();
+            *order = hastened.map(|(due_at, through, subject)| (now.min(due_at), through, subject)).collect();
+        }
+    }
+
     /// Has a page looked at by itself for which no event asks, not before `due_at` unless one does.
     pub fn doubt(&mut self, page: PageId, due_at: DateTime<Utc>) {
         let subject = Subject::Page(page);
@@ -311,6 +325,23 @@ mod tests {
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    #[test]
+    fn what_is_hastened_is_due_in_its_order_and_remembers_how_often_it_failed() {
+        let mut queue = Queue::new(10);
+        for n in [1, 2] {
+            queue.offer(page(n), Seq(1), at(0));
+            let look = queue.take(Which::All, at(0)).unwrap();
+            let due_at = at(300 - 100 * i64::try_from(n).unwrap());
+            queue.end(look.subject, Ended::Again { due_at, attempts: 3 }, at(0));
+        }
+        queue.single_out(page(1));
+        assert_eq!(queue.take(Which::All, at(1)), None);
+        queue.hasten(at(1));
+        let taken: Vec<_> = std::iter::from_fn(|| queue.take(Which::All, at(1))).collect();
+        assert_eq!(taken.len(), 2);
+        assert!(taken.iter().all(|look| look.attempts == 3), "{taken:?}");
     }
 
     #[test]

@@ -72,26 +72,26 @@ mod tests {
 
     use super::*;
 
-    fn source(n: u128) -> Option<DataSourceId> {
-        Some(DataSourceId::from_uuid(Uuid::from_u128(n)))
+    const fn source(n: u128) -> DataSourceId {
+        DataSourceId::from_uuid(Uuid::from_u128(n))
     }
 
     #[test]
     fn a_source_that_takes_all_its_seats_leaves_looks_to_the_others() {
         let seats = Seats::new(2, 2);
-        let first = [seats.take(source(1)), seats.take(source(1))];
-        assert!(first.iter().all(Option::is_some) && seats.take(source(1)).is_none());
+        let first = [seats.take(Some(source(1))), seats.take(Some(source(1)))];
+        assert!(first.iter().all(Option::is_some) && seats.take(Some(source(1))).is_none());
         let others: Vec<_> =
-            [source(2), source(2), None, None].map(|of| seats.take(of)).into_iter().flatten().collect();
+            [Some(source(2)), Some(source(2)), None, None].map(|of| seats.take(of)).into_iter().flatten().collect();
         assert_eq!((others.len(), seats.looks()), (4, 6));
         drop(first);
-        assert!(seats.take(source(1)).is_some());
+        assert!(seats.take(Some(source(1))).is_some());
     }
 
     #[test]
     fn the_only_source_has_every_look() {
         let seats = Seats::new(1, 2);
-        let taken: Vec<_> = (0..9).filter_map(|_| seats.take(source(1))).collect();
+        let taken: Vec<_> = (0..9).filter_map(|_| seats.take(Some(source(1)))).collect();
         assert_eq!((taken.len(), seats.looks()), (9, 2));
     }
 }

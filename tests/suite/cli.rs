@@ -265,6 +265,7 @@ fn status_fits_one_screen() {
         [
             "at",
             "cache",
+            "diagnosis",
             "events",
             "last_backup",
             "last_complete_sweep_at",
@@ -273,7 +274,9 @@ fn status_fits_one_screen() {
             "relevance",
             "running",
             "running_sweep",
-            "sources"
+            "settings",
+            "sources",
+            "subscription_suspect"
         ]
     );
     assert_eq!((&json["running"], &json["last_sweep"]), (&Json::Null, &Json::Null));

@@ -194,7 +194,7 @@ impl World {
 
     /// Somebody does something on one side, and Notion tells it.
     async fn act(&mut self, nth: usize) {
-        let site = self.site(nth);
+        let place = self.site(nth);
         let status = fastrand_choice(&mut self.rng, &["Sourced", "Contacted", "Passed", "Exited"]);
         let side = &mut self.sides[nth];
         let page = fastrand_choice(&mut self.rng, &side.pages);
@@ -202,12 +202,12 @@ impl World {
         match (page, self.rng.u8(0..8)) {
             (None, _) | (_, 0) => {
                 let name = format!("{} {}", NAMES[nth], side.pages.len());
-                let page = workspace.create(company(&name).website(&site).status(status.unwrap()));
+                let page = workspace.create(company(&name).website(&place).status(status.unwrap()));
                 side.pages.push(page);
             }
             (Some(page), 1) => drop(workspace.trash(page)),
             (Some(page), 2) => drop(workspace.restore(page)),
-            (Some(page), 3..=4) => drop(workspace.edit(page, changes().website(&site))),
+            (Some(page), 3..=4) => drop(workspace.edit(page, changes().website(&place))),
             (Some(page), _) => drop(workspace.edit(page, changes().status(status.unwrap()))),
         }
         while !side.webhooks.deliver_all().await.is_empty() {}

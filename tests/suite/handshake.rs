@@ -16,7 +16,7 @@ use suppressd::{
 use tokio::task::JoinSet;
 
 use crate::{
-    process::{Process, run},
+    program::{Running, command, end},
     world::{World, signature},
 };
 
@@ -160,22 +160,22 @@ async fn a_token_that_cannot_be_kept_is_503_and_taken_when_it_can() {
 #[tokio::test]
 async fn another_process_shows_the_token_and_forgets_it_while_serve_runs() {
     let world = World::with(Settings::default(), SET_UP).await;
-    let command = async |arguments: &[&str]| {
-        let output = run(world.environment(), arguments).await;
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
+    let run = async |arguments: &[&str]| {
+        let said = end(command(world.environment(), arguments)).await;
+        assert_eq!(said.status, Some(0), "{said:?}");
+        said.out
     };
-    assert!(command(&["handshake"]).await.contains("no token is stored"));
+    assert!(run(&["handshake"]).await.contains("no token is stored"));
     assert_eq!(world.post(&handshake("secret_one"), None).await, StatusCode::OK);
 
-    let told = command(&["handshake"]).await;
+    let told = run(&["handshake"]).await;
     assert!(told.contains("a token is stored") && !told.contains("secret_one"), "{told}");
-    let shown = command(&["handshake", "--show"]).await;
+    let shown = run(&["handshake", "--show"]).await;
     for part in ["secret_one", "Webhooks", "Verify", "handshake --reset", file(&world).to_str().unwrap()] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
 
-    command(&["handshake", "--reset"]).await;
+    run(&["handshake", "--reset"]).await;
     assert_eq!(kept(&world), None);
     tokio::time::sleep(SEEN).await;
     assert_eq!(deliver(&world, "forgotten", "secret_one").await, StatusCode::UNAUTHORIZED);
@@ -201,8 +201,8 @@ async fn a_second_connection_brings_a_token_of_its_own_and_neither_replaces_the_
     let files: Vec<_> = world.config().subscriptions().into_iter().map(|it| it.token_path).collect();
     let kept = || files.iter().map(|file| fs::read_to_string(file).ok().map(|text| text.trim().to_owned())).collect();
     let kept = || -> Vec<Option<String>> { kept() };
-    let command = async |arguments: &[&str]| run(world.environment(), arguments).await;
-    let told = async |arguments: &[&str]| String::from_utf8(command(arguments).await.stdout).unwrap();
+    let said = async |arguments: &[&str]| end(command(world.environment(), arguments)).await;
+    let told = async |arguments: &[&str]| said(arguments).await.out;
 
     for token in ["secret_one", "secret_one", "secret_two", "secret_three"] {
         assert_eq!(world.post(&handshake(token), None).await, StatusCode::OK);
@@ -219,13 +219,11 @@ async fn a_second_connection_brings_a_token_of_its_own_and_neither_replaces_the_
     }
     let shown = told(&["handshake", "--show", "--source", "portfolio"]).await;
     assert!(shown.contains("secret_two") && !shown.contains("secret_one"), "{shown}");
-    let refused = command(&["handshake", "--reset"]).await;
-    let why = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && why.contains("--source"), "{why}");
-    assert!(!command(&["handshake", "--reset", "--source", "deal"]).await.status.success());
+    said(&["handshake", "--reset"]).await.fails_with("--source");
+    assert_ne!(said(&["handshake", "--reset", "--source", "deal"]).await.status, Some(0));
     assert_eq!(kept(), [Some("secret_one".to_owned()), Some("secret_two".to_owned())]);
 
-    assert!(command(&["handshake", "--reset", "--source", "portfolio"]).await.status.success());
+    assert_eq!(said(&["handshake", "--reset", "--source", "portfolio"]).await.status, Some(0));
     assert_eq!(kept(), [Some("secret_one".to_owned()), None]);
     tokio::time::sleep(SEEN).await;
     assert_eq!(deliver(&world, "forgotten", "secret_two").await, StatusCode::UNAUTHORIZED);
@@ -241,13 +239,13 @@ async fn the_log_says_where_the_token_is_and_never_what_it_is() {
     assert_eq!(world.stop().await, Ended::Stopped);
     let mut environment = world.environment().clone();
     environment.insert("SUPPRESSD_LOG".to_owned(), "trace".to_owned());
-    let process = Process::start(&environment);
+    let process = Running::serve(&environment);
     let post = async |body: String| world.http.post(process.webhook_url()).body(body).send().await.unwrap().status();
     assert_eq!(post(handshake("secret_one")).await, StatusCode::OK);
     assert_eq!(post(handshake("secret_two")).await, StatusCode::OK);
     let path = file(&world);
-    world.until("it is logged", async || process.log().contains("ignored a handshake")).await;
-    let log = process.log();
+    world.until("it is logged", async || process.said().contains("ignored a handshake")).await;
+    let log = process.said();
     assert!(log.contains(path.to_str().unwrap()) && log.contains("handshake --show"), "{log}");
     assert!(!log.contains("secret_one") && !log.contains("secret_two"));
     assert!(!log.contains(world.simulator.token()));

@@ -247,6 +247,8 @@ async fn what_a_sweep_found_is_shown_and_stays_after_a_restart() {
     Shown::of(&world).await.check(&suspect);
     let page = world.workspace().create(company("Told").website("told.com"));
     assert_eq!(world.deliver(&world.event("1", "page.created", page)).await, StatusCode::OK);
+    world.settled().await;
+    sweep(&world).await;
     Shown::of(&world).await.check(&[("subscription_suspect", 0)]);
 }
 

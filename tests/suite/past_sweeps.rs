@@ -126,7 +126,15 @@ fn by(asked_by: AskedBy) -> SweepOrder {
 
 fn difference(n: u128, kind: DriftKind, told: Told) -> Drift {
     let found_at = now() - TimeDelta::hours(2);
-    Drift { page: page_id(n), kind, key: Some(format!("domain:acme-{n}.com")), since: found_at, found_at, told }
+    Drift {
+        page: page_id(n),
+        kind,
+        key: Some(format!("domain:acme-{n}.com")),
+        since: found_at,
+        found_at,
+        told,
+        class: told.class(),
+    }
 }
 
 fn report(outcome: SweepState, order: &SweepOrder, started_at: DateTime<Utc>, drift: DriftCounts) -> SweepReport {
@@ -148,6 +156,7 @@ fn report(outcome: SweepState, order: &SweepOrder, started_at: DateTime<Utc>, dr
             ..SweepCounts::default()
         },
         drift,
+        diagnosis: None,
         errors_count: errors.len() as u64,
         errors,
         notes: vec![],

@@ -18,7 +18,11 @@ use suppressd::{
 };
 use tokio::time::Instant;
 
-use crate::{pipeline::connect, process::run, world::World};
+use crate::{
+    pipeline::connect,
+    program::{command, end},
+    world::World,
+};
 
 /// How many pages the program fetches at once, unless it is told otherwise.
 const CONCURRENCY: u64 = 4;
@@ -270,9 +274,9 @@ async fn a_private_address_beyond_this_machine_is_refused_without_a_bearer_token
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8081"] {
         let mut environment = world.environment().clone();
         environment.insert("SUPPRESSD_ADMIN_LISTEN".to_owned(), address.to_owned());
-        let output = run(&environment, &["serve"]).await;
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{address}: {told}");
+        let said = end(command(&environment, &["serve"])).await;
+        let told = &said.err;
+        assert_eq!(said.status, Some(2), "{address}: {told}");
         for part in [address, "SUPPRESSD_ADMIN_LISTEN", "SUPPRESSD_ADMIN_TOKEN", "127.0.0.1"] {
             assert!(told.contains(part), "{part}: {told}");
         }

@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
+    ffi::OsStr,
+    io::{BufRead as _, BufReader, Read},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -69,7 +71,7 @@ impl From<Output> for Said {
 /// A folder with a database in it, for the program to be run in.
 #[derive(Debug)]
 pub(crate) struct Program {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     environment: BTreeMap<String, String>,
 }
 
@@ -85,7 +87,12 @@ impl Program {
             ("SUPPRESSD_DB_PATH".to_owned(), database),
             ("TMPDIR".to_owned(), temporary.display().to_string()),
         ]);
-        Self { folder, environment }
+        Self { folder: Arc::new(folder), environment }
+    }
+
+    /// The same folder and variables, for a run beside others.
+    pub(crate) fn beside(other: &Self) -> Self {
+        Self { folder: Arc::clone(&other.folder), environment: other.environment.clone() }
     }
 
     /// A folder whose database holds what the fixtures say.
@@ -131,14 +138,14 @@ impl Program {
     }
 
     /// The command with some words, not yet run.
-    pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(&self, words: &[S]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_suppressd"));
-        command.env_clear().envs(&self.environment).current_dir(self.folder()).args(words);
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
+        let mut command = command(&self.environment, words);
+        command.current_dir(self.folder());
         command
     }
 
     /// Runs it with some words to its end.
-    pub(crate) fn run<S: AsRef<std::ffi::OsStr>>(&self, words: &[S]) -> Said {
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, words: &[S]) -> Said {
         self.command(words).stdin(Stdio::null()).output().unwrap().into()
     }
 
@@ -159,17 +166,19 @@ impl Program {
     }
 
     /// Starts it with some words; its output is kept as it comes.
-    pub(crate) fn start<S: AsRef<std::ffi::OsStr>>(&self, words: &[S]) -> Running {
-        let mut child =
-            self.command(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let out = keep(child.stdout.take().unwrap(), &said);
-        let err = keep(child.stderr.take().unwrap(), &said);
-        Running { child, said, readers: vec![out, err] }
+    pub(crate) fn start<S: AsRef<OsStr>>(&self, words: &[S]) -> Running {
+        Running::of(self.command(words))
     }
 }
 
-fn keep(from: impl std::io::Read + Send + 'static, into: &Arc<Mutex<String>>) -> std::thread::JoinHandle<()> {
+/// The command with some words and only these variables, not yet run.
+pub(crate) fn command<S: AsRef<OsStr>>(environment: &BTreeMap<String, String>, words: &[S]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_suppressd"));
+    command.env_clear().envs(environment).args(words);
+    command
+}
+
+fn keep(from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) -> JoinHandle<()> {
     let into = Arc::clone(into);
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines() {
@@ -180,19 +189,76 @@ fn keep(from: impl std::io::Read + Send + 'static, into: &Arc<Mutex<String>>) ->
 
 /// Runs the program to its end while the test's own servers go on.
 pub(crate) async fn run(program: &Program, words: &[&str]) -> Said {
-    let mut command = program.command(words);
-    tokio::task::spawn_blocking(move || command.output().unwrap().into()).await.unwrap()
+    end(program.command(words)).await
+}
+
+/// Runs a command to its end while the test's own servers go on; one that does not end is killed, and has no status.
+pub(crate) async fn end(mut command: Command) -> Said {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let out = tokio::task::spawn_blocking(move || read(&mut out));
+    let err = tokio::task::spawn_blocking(move || read(&mut err));
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if began.elapsed() > PATIENCE {
+            child.kill().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    Said { status: status.code(), out: out.await.unwrap(), err: err.await.unwrap() }
+}
+
+fn read(from: &mut impl Read) -> String {
+    let mut text = String::new();
+    from.read_to_string(&mut text).unwrap();
+    text
 }
 
 /// A run that goes on; it is killed where the test forgets it.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
+    /// Where it was told to listen, if it was told an address.
+    listen: Option<SocketAddr>,
     said: Arc<Mutex<String>>,
-    readers: Vec<std::thread::JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Running {
+    /// Starts a command; its output is kept as it comes.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let out = keep(child.stdout.take().unwrap(), &said);
+        let err = keep(child.stderr.take().unwrap(), &said);
+        Self { child, listen: None, said, readers: vec![out, err] }
+    }
+
+    /// Starts a `serve` on free ports and waits until it serves.
+    pub(crate) fn serve(environment: &BTreeMap<String, String>) -> Self {
+        let running =
+            Self::of(command(environment, &["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]));
+        running.public();
+        running
+    }
+
+    /// Starts a `serve` with a stderr that cannot be written, with much to log, on a port that was free just now.
+    /// Whether it serves yet is not known: its log would say so.
+    pub(crate) fn serve_unheard(environment: &BTreeMap<String, String>, stderr: Stdio) -> Self {
+        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let words = ["-vv", "serve", "--listen", &listen.to_string(), "--admin-listen", "127.0.0.1:0"];
+        let child = command(environment, &words).stdin(Stdio::null()).stderr(stderr).spawn().unwrap();
+        Self { child, listen: Some(listen), said: Arc::default(), readers: Vec::new() }
+    }
+
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything that it has said by now.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
@@ -205,10 +271,33 @@ impl Running {
 
     /// The address under which a `serve` receives webhooks.
     pub(crate) fn public(&self) -> SocketAddr {
+        if let Some(listen) = self.listen {
+            return listen;
+        }
         self.until("/webhooks/notion");
         let said = self.said();
         let address = said.split("webhooks on http://").nth(1).unwrap().split('/').next().unwrap();
         address.parse().unwrap()
+    }
+
+    /// The address under which a `serve` answers questions.
+    pub(crate) fn private(&self) -> SocketAddr {
+        self.until("everything else on http://");
+        let said = self.said();
+        let address =
+            said.split("everything else on http://").nth(1).unwrap().split(['/', ' ', '\n', ',']).next().unwrap();
+        address.parse().unwrap()
+    }
+
+    /// The address of its webhook.
+    pub(crate) fn webhook_url(&self) -> String {
+        format!("http://{}/webhooks/notion", self.public())
+    }
+
+    /// Kills it as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Sends a signal, such as `INT`, as somebody at a terminal would.

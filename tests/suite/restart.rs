@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     pipeline,
-    process::Process,
+    program::Running,
     world::{Kept, World, environment, inbox},
 };
 
@@ -53,7 +53,7 @@ async fn persisted_and_acknowledged_and_killed_before_dispatch_loses_nothing() {
     environment.insert("SUPPRESSD_SWEEP_AT".to_owned(), "off".to_owned());
     let mut acknowledged = 0;
     for round in 0..5 {
-        let mut process = Process::start(&environment);
+        let mut process = Running::serve(&environment);
         let webhooks = simulator.webhooks(&process.webhook_url(), Delivering::default()).unwrap();
         for n in 0..12 {
             simulator.workspace().create(company("Acme").website(&format!("acme-{round}-{n}.com")));
@@ -65,7 +65,7 @@ async fn persisted_and_acknowledged_and_killed_before_dispatch_loses_nothing() {
         process.kill();
     }
     assert!(acknowledged >= 60, "the deliveries were acknowledged");
-    let mut process = Process::start(&environment);
+    let mut process = Running::serve(&environment);
     for _ in 0..2_000 {
         if pipeline::rows(&database).len() == 60 {
             break;
@@ -95,7 +95,7 @@ async fn killed_under_load_and_in_the_middle_of_sweeps_nothing_acknowledged_is_l
     simulator.workspace().take_events();
     let mut acknowledged = BTreeSet::new();
     for round in 0..5 {
-        let mut process = Process::start(&environment);
+        let mut process = Running::serve(&environment);
         let webhooks = simulator.webhooks(&process.webhook_url(), Delivering::default()).unwrap();
         let queries = simulator.tally().of(Endpoint::Query);
         for n in 0..12 {
@@ -112,7 +112,7 @@ async fn killed_under_load_and_in_the_middle_of_sweeps_nothing_acknowledged_is_l
     }
     assert!(acknowledged.len() >= 60, "the deliveries were acknowledged");
     assert!(pipeline::rows(&database).len() < 1_560, "no sweep came to its end");
-    let mut process = Process::start(&environment);
+    let mut process = Running::serve(&environment);
     let done = async || {
         let settled = inbox(&database).values().all(|event| event.state != "waiting");
         settled && pipeline::rows(&database).len() == 1_560
@@ -128,7 +128,7 @@ async fn killed_under_load_and_in_the_middle_of_sweeps_nothing_acknowledged_is_l
         "{} rows, {} events wait\n{}",
         pipeline::rows(&database).len(),
         left(),
-        process.log()
+        process.said()
     );
     let connection = pipeline::connect(&database);
     let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
@@ -144,8 +144,8 @@ async fn a_log_that_nobody_can_write_to_stops_no_work() {
     drop(reader);
     let full = File::options().write(true).open("/dev/full").ok();
     for (round, stderr) in [Some(Stdio::from(closed)), full.map(Stdio::from)].into_iter().flatten().enumerate() {
-        let mut process = Process::start_unheard(world.environment(), stderr);
-        world.until("it serves", async || TcpStream::connect(process.public).await.is_ok()).await;
+        let mut process = Running::serve_unheard(world.environment(), stderr);
+        world.until("it serves", async || TcpStream::connect(process.public()).await.is_ok()).await;
         let page = world.workspace().create(company("Acme").website(&format!("acme-{round}.com")));
         let body = world.event(&format!("event-{round}"), "page.created", page);
         let request = world.http.post(process.webhook_url()).header("X-Notion-Signature", world.signature(&body));

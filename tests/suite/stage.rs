@@ -314,6 +314,8 @@ pub(crate) struct Stage {
     pub(crate) metrics: Metrics,
     /// Whether pages may share a query.
     pub(crate) query_min: Option<usize>,
+    /// What tells the worker that started last of a new token.
+    pub(crate) new_token: Mutex<Option<Box<dyn Fn() + Send>>>,
     notions: Vec<Scripted>,
 }
 
@@ -331,6 +333,7 @@ impl Stage {
             tasks: TaskTracker::new(),
             metrics: Metrics::default(),
             query_min: Some(QUERY_MIN),
+            new_token: Mutex::default(),
             notions: notions.iter().map(|notion| (*notion).clone()).collect(),
             folder,
             store,
@@ -351,6 +354,7 @@ impl Stage {
             hard: HardStatuses::default(),
         };
         let sources = Sources::new(self.notions.iter().map(|notion| (settings(notion), notion.clone())));
+        let taught = sources.clone();
         let cache =
             Cache::new(CacheSettings { ttl: TimeDelta::days(7), index_lag: INDEX_LAG, rules: Rules::default() });
         let worker = Worker::new(
@@ -360,6 +364,11 @@ impl Stage {
             (self.clock.clone(), self.metrics.clone()),
             WorkerSettings { concurrency: 4, settle_after: SETTLE_AFTER, query_min: self.query_min },
         );
+        let hastened = worker.hastened();
+        *self.new_token.lock().unwrap() = Some(Box::new(move || {
+            taught.settings().iter().for_each(|source| taught.reopen(source.table));
+            hastened.notify_one();
+        }));
         let health = WorkerHealth {
             worker: self.health.part("worker", Duration::MAX),
             notion: self.health.part("notion", Duration::MAX),

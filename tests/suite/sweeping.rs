@@ -421,9 +421,7 @@ async fn process_over(store: SqliteStore, tables: &[(&Crm, TableId)], clock: &Cl
     let sources = Sources::new(configured);
     sources.recall(&store).await.unwrap();
     let cache = Cache::new(CacheSettings { ttl: TTL, index_lag: INDEX_LAG, rules: Rules::default() });
-    for table in sources.resolved() {
-        cache.learn(table.data_source, table.hard.clone());
-    }
+    cache.learn_from(|| sources.hard());
     let sweeper = Sweeper::new(
         store.clone(),
         sources.clone(),

@@ -357,6 +357,25 @@ async fn a_refused_token_holds_up_only_its_own_source_and_stays_visible() {
     stage.end().await;
 }
 
+/// What is put off for a minute is looked at as soon as the token is another one.
+#[tokio::test(start_paused = true)]
+async fn a_new_token_is_tried_at_once() {
+    let notion = acme();
+    let stage = Stage::set(&[&notion]);
+    stage.run();
+    stage.pass(5).await;
+    notion.refused.store(true, Ordering::Relaxed);
+    stage.accept("e1", page_id(1), "page.created").await;
+    stage.pass(5).await;
+    notion.refused.store(false, Ordering::Relaxed);
+    stage.pass(5).await;
+    assert_eq!(stage.events().await[0].1, EventState::Waiting, "nobody asks before somebody had time to mend it");
+    stage.new_token.lock().unwrap().as_ref().unwrap()();
+    stage.pass(2).await;
+    assert_eq!(stage.events().await, [settled("e1")]);
+    stage.end().await;
+}
+
 /// A look that waits for one source leaves looks for the others, however many pages of it are due.
 #[tokio::test(start_paused = true)]
 async fn a_source_that_does_not_answer_leaves_looks_to_the_others() {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
+use url::Url;
 
 use crate::{
     config::{Flags, settings},
@@ -123,6 +124,31 @@ pub struct HandshakeArgs {
     /// Forget the stored token, so that the next handshake is taken.
     #[arg(long)]
     pub reset: bool,
+}
+
+/// Asks the running service whether it is well: for the health checks of containers, and for scripts.
+///
+/// By itself it asks whether the process answers at its public address (`/healthz`), and with --ready whether every part of
+/// it does its work (`/readyz` of the private address). A Notion that is down makes the service unready, and is no reason to
+/// restart it. The addresses are those of the settings.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Exit status 0 where it is well; 1 where it is not, or does not answer in time; 2 where it cannot be asked.
+
+Examples:
+  suppressd health
+  suppressd health --ready --timeout 2s
+  suppressd health --url https://hooks.example.com/healthz")]
+pub struct HealthArgs {
+    /// Ask whether every part does its work, and name those that do not.
+    #[arg(long)]
+    pub ready: bool,
+    /// Ask this address, without a token, instead of those of the settings.
+    #[arg(long, value_name = "URL", conflicts_with = "ready", value_hint = ValueHint::Url)]
+    pub url: Option<Url>,
+    /// How long it may take to answer (2s, 1m).
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
+    pub timeout: Duration,
 }
 
 /// Shows everything at work, against a simulated Notion workspace inside the program.

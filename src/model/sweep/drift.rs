@@ -68,11 +68,83 @@ pub enum Told {
     Skipped,
     /// One was here and had been looked at; Notion showed something else then.
     Settled,
+    /// None came, and the page was not edited since the cache saw it: a formula, a rollup or a relation changed.
+    Unedited,
+    /// None could come: the page is as it was, and another program changed the row.
+    Rewritten,
+    /// None came, and the page is older than the last complete sweep, which was not shown it: it was shared since, or
+    /// moved in.
+    Uncovered,
+}
+
+/// Why a sweep had to find a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftClass {
+    /// No event came that should have.
+    #[default]
+    NeverTold,
+    /// An event was here, and its look failed or showed something else.
+    ToldButFailed,
+    /// An event was here, and was skipped as one that changes nothing of ours.
+    Filtered,
+    /// An event came, or was looked at, too late.
+    ToldLate,
+    /// Notion tells no event for it.
+    NoEvent,
+}
+
+impl DriftClass {
+    /// Every class, worst first.
+    pub const ALL: [Self; 5] = [Self::NeverTold, Self::ToldButFailed, Self::Filtered, Self::ToldLate, Self::NoEvent];
+
+    /// Returns the word under which it is shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NeverTold => "never_told",
+            Self::ToldButFailed => "told_but_failed",
+            Self::Filtered => "filtered",
+            Self::ToldLate => "told_late",
+            Self::NoEvent => "no_event",
+        }
+    }
+
+    /// Returns it in words for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::NeverTold => "never told",
+            Self::ToldButFailed => "told but failed",
+            Self::Filtered => "filtered by us",
+            Self::ToldLate => "told late",
+            Self::NoEvent => "no event exists for it",
+        }
+    }
 }
 
 impl Told {
     /// Every way.
-    pub const ALL: [Self; 6] = [Self::Never, Self::Late, Self::Waiting, Self::Parked, Self::Skipped, Self::Settled];
+    pub const ALL: [Self; 9] = [
+        Self::Never,
+        Self::Late,
+        Self::Waiting,
+        Self::Parked,
+        Self::Skipped,
+        Self::Settled,
+        Self::Unedited,
+        Self::Rewritten,
+        Self::Uncovered,
+    ];
+
+    /// Returns why a sweep had to find it.
+    pub const fn class(self) -> DriftClass {
+        match self {
+            Self::Never => DriftClass::NeverTold,
+            Self::Parked | Self::Settled => DriftClass::ToldButFailed,
+            Self::Skipped => DriftClass::Filtered,
+            Self::Late | Self::Waiting => DriftClass::ToldLate,
+            Self::Unedited | Self::Rewritten | Self::Uncovered => DriftClass::NoEvent,
+        }
+    }
 
     /// Returns the word under which it is stored and shown.
     pub const fn name(self) -> &'static str {
@@ -83,6 +155,9 @@ impl Told {
             Self::Parked => "parked",
             Self::Skipped => "skipped",
             Self::Settled => "settled",
+            Self::Unedited => "unedited",
+            Self::Rewritten => "rewritten",
+            Self::Uncovered => "uncovered",
         }
     }
 
@@ -107,6 +182,9 @@ pub struct Drift {
     pub found_at: DateTime<Utc>,
     /// Whether an event had told it, and what became of that.
     pub told: Told,
+    /// Why the sweep had to find it: `told` in one of five words.
+    #[serde(default)]
+    pub class: DriftClass,
 }
 
 /// Differences in figures.
@@ -117,18 +195,26 @@ pub struct DriftCounts {
     pub by_kind: BTreeMap<DriftKind, u64>,
     /// What became of the events that should have told them.
     pub told: BTreeMap<Told, u64>,
+    /// Why the sweep had to find them.
+    #[serde(default)]
+    pub class: BTreeMap<DriftClass, u64>,
 }
 
 impl DriftCounts {
     /// Returns counts with every kind in them.
     pub fn none() -> Self {
-        Self { by_kind: DriftKind::ALL.into_iter().map(|kind| (kind, 0)).collect(), told: BTreeMap::new() }
+        Self {
+            by_kind: DriftKind::ALL.into_iter().map(|kind| (kind, 0)).collect(),
+            told: BTreeMap::new(),
+            class: BTreeMap::new(),
+        }
     }
 
     /// Counts `n` differences more.
     pub fn add(&mut self, kind: DriftKind, told: Told, n: u64) {
         *self.by_kind.entry(kind).or_default() += n;
         *self.told.entry(told).or_default() += n;
+        *self.class.entry(told.class()).or_default() += n;
     }
 
     /// Returns how many there are.
@@ -138,6 +224,8 @@ impl DriftCounts {
 
     /// Returns how many no event had told before the sweep found them.
     pub fn untold(&self) -> u64 {
-        [Told::Never, Told::Late].iter().filter_map(|told| self.told.get(told)).sum()
+        let of =
+            |told: &Told| *told == Told::Late || matches!(told.class(), DriftClass::NeverTold | DriftClass::NoEvent);
+        self.told.iter().filter(|(told, _)| of(told)).map(|(_, n)| n).sum()
     }
 }

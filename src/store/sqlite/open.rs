@@ -81,7 +81,7 @@ pub(crate) fn mapped_reader(path: &Path) -> Result<Connection, StoreError> {
 
 /// Opens a connection that can only read, on a file that is there and up to date.
 pub(crate) fn reader(path: &Path) -> Result<Connection, StoreError> {
-    let connection = readable(path)?;
+    let connection = reader_of_any(path)?;
     if refuse_newer(path, &connection)? < newest() {
         return Err(StoreError::Unprepared { path: path.display().to_string() });
     }
@@ -90,7 +90,7 @@ pub(crate) fn reader(path: &Path) -> Result<Connection, StoreError> {
 
 /// As [`reader`], of any version that this program knows: a file is copied before it is brought up to date.
 pub(crate) fn reader_of_any_version(path: &Path) -> Result<Connection, StoreError> {
-    let connection = readable(path)?;
+    let connection = reader_of_any(path)?;
     refuse_strange(path, &connection)?;
     Ok(connection)
 }
@@ -104,7 +104,8 @@ pub(crate) fn refuse_strange(path: &Path, connection: &Connection) -> Result<u32
     }
 }
 
-fn readable(path: &Path) -> Result<Connection, StoreError> {
+/// Opens a connection that can only read, on a file that is there, whatever is in it.
+pub(crate) fn reader_of_any(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     if !needs_more_than_reading(path, &connection) {
         return Ok(connection);
@@ -181,7 +182,7 @@ fn apply(step: &Transaction<'_>, number: u32, name: &str, sql: &str, now: DateTi
 }
 
 /// Returns the schema version; `PRAGMA user_version` is not ours to use in somebody else's file.
-fn version(connection: &Connection) -> Result<u32, StoreError> {
+pub(crate) fn version(connection: &Connection) -> Result<u32, StoreError> {
     let there =
         connection.table_exists(None, "suppressd_migrations").map_err(|e| unavailable("asking for its version", e))?;
     if !there {
@@ -192,7 +193,7 @@ fn version(connection: &Connection) -> Result<u32, StoreError> {
         .map_err(|e| unavailable("asking for its version", e))
 }
 
-fn newest() -> u32 {
+pub(crate) fn newest() -> u32 {
     MIGRATIONS.iter().map(|(number, ..)| *number).max().unwrap_or(0)
 }
 
@@ -206,7 +207,7 @@ fn refuse_newer(path: &Path, connection: &Connection) -> Result<u32, StoreError>
 }
 
 /// Refuses a file whose published table is another one, before anything is written into it.
-fn refuse_foreign(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+pub(crate) fn refuse_foreign(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let foreign = |problem: String| StoreError::Foreign {
         path: path.display().to_string(),
         table: "suppression_cache".to_owned(),

@@ -10,6 +10,7 @@ use crate::{
         id::{DataSourceId, PageId},
         sweep::{
             AskedBy, Drift, DriftCounts, DriftKind, SweepId, SweepOrder, SweepProgress, SweepReport, SweepState, Told,
+            diagnosis::Evidence,
         },
     },
     store::{
@@ -38,7 +39,7 @@ const JUDGE: &str = "\
     SELECT drift.page_id, drift.kind, drift.canonical_key, drift.since, drift.found_at, \
       iif(drift.told = 'waiting', drift.told, coalesce((SELECT CASE WHEN told.received_at > drift.found_at THEN 'late' ELSE told.state END FROM told \
         WHERE told.subject = drift.page_id AND told.occurred_at >= drift.since \
-        ORDER BY told.received_at > drift.found_at, told.seq DESC LIMIT 1), 'never')) \
+        ORDER BY told.received_at > drift.found_at, told.seq DESC LIMIT 1), drift.told)) \
     FROM suppressd_drift AS drift WHERE drift.sweep = ?1";
 
 const TOLD: &str = "\
@@ -167,6 +168,22 @@ impl SweepRows for SqliteRows<'_> {
             counts.add(kind, told, n);
         }
         Ok(counts)
+    }
+
+    fn drift_evidence(&mut self, sweep: SweepId, now: DateTime<Utc>) -> Result<Evidence, StoreError> {
+        self.evidence(sweep, now)
+    }
+
+    fn last_report(&mut self) -> Result<Option<SweepReport>, StoreError> {
+        let found = self.one(
+            &format!(
+                "{SWEEP} WHERE state IN ('complete', 'partial', 'failed') AND NOT dry_run AND report IS NOT NULL \
+                 ORDER BY sweep DESC LIMIT 1"
+            ),
+            [],
+            sweep,
+        )?;
+        Ok(found.and_then(|sweep| sweep.report))
     }
 
     fn set_watermark(&mut self, source: DataSourceId, at: DateTime<Utc>) -> Result<(), StoreError> {
@@ -316,12 +333,14 @@ fn lenient<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Resul
 }
 
 fn drift(row: &Row<'_>) -> rusqlite::Result<Drift> {
+    let told = parsed(row, 5, "way of telling", Told::from_name)?;
     Ok(Drift {
         page: parsed(row, 0, "page id", |text| text.parse().ok())?,
         kind: parsed(row, 1, "kind of drift", DriftKind::from_name)?,
         key: row.get(2)?,
         since: from_micros(row.get(3)?),
         found_at: from_micros(row.get(4)?),
-        told: parsed(row, 5, "way of telling", Told::from_name)?,
+        told,
+        class: told.class(),
     })
 }

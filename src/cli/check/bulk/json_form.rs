@@ -25,6 +25,9 @@ use crate::{
 /// The member that is added to each object.
 const ADDED: &str = "suppressd";
 
+/// The member that holds a line that is no object.
+const UNREADABLE: &str = "unreadable";
+
 /// So much of a line that is no object is given back.
 const UNREADABLE_CHARS_MAX: usize = 4096;
 
@@ -105,6 +108,10 @@ pub(super) fn recognise(beginning: &str, meaning: &Meaning) -> Result<(), Unread
         // Why it cannot be read is told when it is read again.
         Err(_) => return Ok(()),
     };
+    // A line that was no object when it was read before says nothing of those behind it.
+    if [ADDED, UNREADABLE].iter().all(|ours| members.iter().any(|(name, _)| name == ours)) {
+        return Ok(());
+    }
     let mut met = Met::new();
     let _question = asked(&members, meaning, &mut met);
     if met.values().any(Option::is_some) {

@@ -1,0 +1,4 @@
+//! Runs `suppressd_fuzz::page` with what libFuzzer makes up.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| suppressd_fuzz::page(bytes));
