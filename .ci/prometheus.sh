@@ -39,7 +39,7 @@ get_prometheus() {
 
 export PATH="$PATH:$PWD/$target/prometheus/usr/bin"
 case $target in /*) PATH="$PATH:$target/prometheus/usr/bin" ;; esac
-command -v promtool >/dev/null && command -v prometheus >/dev/null || get_prometheus
+if ! command -v promtool >/dev/null || ! command -v prometheus >/dev/null; then get_prometheus; fi
 promtool --version 2>&1 | head -n 1
 
 promtool check rules deploy/prometheus/alerts.yml

@@ -3,6 +3,7 @@
 //! What was read last is kept in the store, so that a start while Notion cannot be reached goes on with it, and so
 //! that a property which was renamed meanwhile is still known by its id.
 
+pub mod configured;
 pub mod error;
 pub mod filter;
 mod gate;
@@ -189,6 +190,12 @@ impl<N: Notion> Sources<N> {
     fn give_way(&self, nth: usize, id: DataSourceId) {
         let later = self.all.iter().skip(nth + 1);
         later.filter(|source| source.resolved().is_some_and(|table| table.data_source == id)).for_each(Source::forget);
+    }
+
+    /// Writes down which tables these are, for whoever asks without settings.
+    pub async fn note<S: Store>(&self, store: &S) -> Result<(), StoreError> {
+        let tables: Vec<_> = self.all.iter().map(|source| source.settings.table).collect();
+        store.write(move |rows| configured::note(rows, &tables)).await
     }
 
     /// Takes over what an earlier run stored; returns whether every source is known.

@@ -128,6 +128,7 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
         let sweeper =
             Self { cache: ttl.map_or_else(|| self.cache.clone(), |ttl| self.cache.with_ttl(ttl)), ..self.clone() };
 
+        self.sources.note(&self.store).await?;
         let (sources, proven) = sweeper.sweep_each(running, &tally).await;
         let outcome = overall(&sources);
         if outcome == SweepState::Complete && running.order.sources.is_empty() {

@@ -4,7 +4,7 @@
 //! So that no answer is more lenient than both the settings before and those after would have it:
 //!
 //! 1. Before anything else, one transaction notes in the fact `derived_by` that entries are not all of one kind now, and
-//!    adds the new hard statuses of each source to those that are stored ([`Cache::begin`]).
+//!    adds the new hard statuses of each source to those that are stored ([`begin`]).
 //! 2. Only then do the new rules and statuses count for what is applied ([`Cache::adopt`]). What is applied reads them
 //!    within its transaction, and there is one writer: nothing that follows new rules comes before the note.
 //! 3. Page by page the entries follow.

@@ -119,7 +119,7 @@ fn complete(api: &mut OpenApi, asks_for_token: bool) {
         ..Tag::default()
     };
     api.tags = TAGS.map(tag).into();
-    let mut components = Components::default();
+    let mut components: Components = api.components.take().unwrap_or_default();
     components.headers.insert(REQUEST_ID_NAME.to_owned(), request_id());
     if asks_for_token {
         let scheme = SecurityScheme::Http {

@@ -228,7 +228,7 @@ impl<S: Store> Lookup<S> {
             newest: state.newest,
             oldest,
             at: self.clock.now(),
-            swept_until: ground.swept_until(),
+            swept_until: ground.swept_until(rows)?,
             changes: recorded.into_iter().map(|recorded| change(recorded, &ground)).collect(),
         }))
     }
@@ -241,7 +241,7 @@ impl<S: Store> Lookup<S> {
             feed: name(rows, &state, state.newest)?,
             seq: state.newest,
             at: self.clock.now(),
-            swept_until: ground.swept_until(),
+            swept_until: ground.swept_until(rows)?,
             next,
             entries: entries.into_iter().map(|it| entry(it, &ground)).collect(),
         })

@@ -3,7 +3,7 @@
 //! Whatever is not proven recently enough is `stale`, and the reason names the way out. An instant that is still to come
 //! proves nothing: the clock was set since it was written.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cell::OnceCell, collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -17,6 +17,7 @@ use crate::{
         verdict::{Answer, Firmness, Match, RestsOn, Verdict},
     },
     nearest::nearest,
+    sources::configured,
     store::{Backing, Held, Proof, Rows, StoreError},
 };
 
@@ -25,8 +26,10 @@ pub(super) struct Ground {
     now: DateTime<Utc>,
     max_age: TimeDelta,
     sources: BTreeMap<DataSourceId, Source>,
-    /// A table of the settings of which nothing is stored.
-    unknown: Option<TableId>,
+    /// The tables of the settings.
+    tables: Vec<TableId>,
+    /// A table of the settings, or of those of the process that works, of which nothing is stored.
+    unknown: OnceCell<Option<TableId>>,
     doubts: Doubts,
 }
 
@@ -91,9 +94,18 @@ impl Ground {
             })?;
             sources.insert(stored.id, Source { database: stored.database, watermark: stored.watermark, hard });
         }
-        let is_known = |table: &TableId| sources.iter().any(|(id, source)| means(*table, *id, source.database));
-        let unknown = tables.iter().find(|table| !is_known(table)).copied();
-        Ok(Self { now, max_age, sources, unknown, doubts: Doubts::of(rules) })
+        let (tables, unknown) = (tables.to_vec(), OnceCell::new());
+        Ok(Self { now, max_age, sources, tables, unknown, doubts: Doubts::of(rules) })
+    }
+
+    fn unknown(&self, rows: &mut dyn Rows) -> Result<Option<TableId>, StoreError> {
+        if let Some(known) = self.unknown.get() {
+            return Ok(*known);
+        }
+        let is_known = |table: &TableId| self.sources.iter().any(|(id, source)| means(*table, *id, source.database));
+        let noted = configured::noted(rows)?;
+        let unknown = self.tables.iter().chain(&noted).find(|table| !is_known(table)).copied();
+        Ok(*self.unknown.get_or_init(|| unknown))
     }
 
     /// Answers by the first candidate whose row is proven; by a row that is not where there is no better one.
@@ -213,9 +225,10 @@ impl Ground {
         }
         let by_name = candidates.iter().all(|candidate| candidate.key.prefix() == Prefix::NameLoc);
         let absent = if by_name { ABSENT_BY_NAME } else { ABSENT };
+        let unknown = self.unknown(rows)?;
         let (verdict, reason, fresh_as_of) = match swept {
             None => (Answer::Stale, ABSENT_UNPROVEN.to_owned(), None),
-            Some(_) if let Some(table) = self.unknown => (Answer::Stale, never_swept(table), None),
+            Some(_) if let Some(table) = unknown => (Answer::Stale, never_swept(table), None),
             Some(_) if ahead => (Answer::Stale, ABSENT_AHEAD.to_owned(), None),
             Some(at) if self.now - at > self.max_age => (Answer::Stale, ABSENT_TOO_OLD.to_owned(), swept),
             Some(at) => match self.doubts.against(rows, &candidates, (at, self.now))? {
@@ -241,9 +254,9 @@ impl Ground {
     }
 
     /// Returns up to when complete sweeps have proven every source, so that no row means that there is none.
-    pub(super) fn swept_until(&self) -> Option<DateTime<Utc>> {
-        let watermarks = self.sources.values().map(|source| source.watermark);
-        watermarks.min().flatten().filter(|_| self.unknown.is_none())
+    pub(super) fn swept_until(&self, rows: &mut dyn Rows) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let unknown = self.unknown(rows)?;
+        Ok(self.sources.values().map(|source| source.watermark).min().flatten().filter(|_| unknown.is_none()))
     }
 
     /// Returns how firmly a company with this status is to be left alone.

@@ -88,7 +88,8 @@ id! {
 }
 
 /// What an operator names: a data source, or the database around it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TableId {
     /// One data source.
     DataSource(DataSourceId),

@@ -251,7 +251,7 @@ fn status_fits_one_screen() {
         "rows        26 (0 expired, 0 by other programs), from 18 pages\n",
         "pages       1 without a key, 0 that Notion no longer shows, 3 keys claimed more than once\n",
         "last sweep  none yet: `check` cannot say clear before a complete one\n",
-        "source      a87bf59b-0905-40be-b3d3-21c79ce97349, never swept\n",
+        "source      recorded, «Companies», a87bf59b-0905-40be-b3d3-21c79ce97349, never swept\n",
     ] {
         assert!(said.out.contains(line), "{line}{said:?}");
     }
@@ -449,7 +449,7 @@ fn what_is_not_known_is_refused() {
     for (words, told) in [
         (&["--colour"][..], "unexpected argument '--colour'"),
         (&["check", "acme.ai", "--frob"], "unexpected argument '--frob'"),
-        (&["chek", "acme.ai"], "a similar subcommand exists: 'check'"),
+        (&["evnts", "list"], "a similar subcommand exists: 'events'"),
         (&[], "Usage: suppressd [OPTIONS] <COMMAND>"),
         (
             &["events", "list", "--state", "asleep"],

@@ -401,7 +401,7 @@ async fn beside_a_running_serve_it_shares_the_budget_and_sends_itself_an_event()
     let served = served().await;
     let Served { simulator, program, url, .. } = &served;
     served.until("its first work is done", |program| {
-        program.number("SELECT count(*) FROM suppressd_sweeps WHERE state IN ('asked', 'running')") == 0
+        program.number("SELECT count(*) FROM suppressd_sweeps WHERE state NOT IN ('asked', 'running')") == 1
     });
     let before = contents(program);
     let report = served.examine(&["--public-url", url]).await;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use suppressd::cli::args::Args;
 
 #[test]
@@ -211,6 +211,11 @@ fn judge(program: &Command, words: &[String]) -> Result<(), String> {
             }
             vec![]
         };
+        let ends =
+            |option: &&Arg| matches!(option.get_action(), ArgAction::Help | ArgAction::HelpShort | ArgAction::Version);
+        if options.iter().any(ends) {
+            return Ok(());
+        }
         if options.iter().any(|option| option.get_action().takes_values()) && !word.contains('=') {
             words.next();
         }

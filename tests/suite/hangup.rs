@@ -27,7 +27,7 @@ fn count(running: &Running, told: &str) -> usize {
 fn status(program: &Program) -> serde_json::Value {
     // With the settings that are refused no command runs.
     fs::write(program.path("empty.toml"), "").unwrap();
-    program.run(&["--config", "empty.toml", "status", "--json"]).json()["settings"].clone()
+    program.run(&["--config", "empty.toml", "status", "--json"]).json().get("settings").cloned().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +43,12 @@ async fn a_hangup_takes_a_good_file_and_a_bad_one_changes_nothing() {
     serve.signal("HUP");
     serve.until("the settings are read anew and taken: shared_hosts, log.level");
     serve.until("needs a restart: serve.grace_seconds");
-    serve.until("DEBUG");
+    // What is refused is logged only by those who debug.
+    let admin =
+        serve.said().split("everything else on http://").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let refused = reqwest::get(format!("http://{admin}/nowhere")).await.unwrap();
+    assert_eq!(refused.status(), reqwest::StatusCode::NOT_FOUND);
+    serve.until("a request was refused");
 
     write(&program, "ttl_days = 0\n[log]\nlevel = 'off'\n[notion]\nconcurrency = 'ntn_in_the_wrong_place'\n");
     let checked = program.run(&["config", "check"]);

@@ -58,7 +58,7 @@ impl Subscription<'_> {
             let is_lost = match self.mishap {
                 Mishap::Paused(from) => minute >= from,
                 Mishap::WithoutEdits(from) => minute >= from && event.kind == EventKind::PagePropertiesUpdated,
-                Mishap::Lossy => self.taken % 5 == 0 && minute < MINUTES - 60,
+                Mishap::Lossy => self.taken.is_multiple_of(5) && minute < MINUTES - 60,
                 Mishap::Late(_) | Mishap::Parked(_) | Mishap::Recomputed | Mishap::None => false,
             };
             let late = if let Mishap::Late(minutes) = self.mishap { minutes } else { 0 };
@@ -101,7 +101,7 @@ async fn run(seed: u64, mishap: Mishap) -> (SweepReport, Option<DateTime<Utc>>) 
     let mut rng = Rng::with_seed(seed);
     let world = World::new().await;
     let pages: Vec<PageId> = world.pages(60);
-    let untouched = pages.len() - 12;
+    let (edited, computed) = pages.split_at(pages.len() - 12);
     world.drift().await;
     pass(TimeDelta::minutes(5)).await;
     world.workspace().take_events();
@@ -112,7 +112,7 @@ async fn run(seed: u64, mishap: Mishap) -> (SweepReport, Option<DateTime<Utc>>) 
         if turn % 6 == 5 {
             world.workspace().create(company(&format!("New {turn}")).website(&format!("https://new-{turn}.com")));
         } else {
-            let page = *rng.choice(&pages[..untouched]).unwrap();
+            let page = *rng.choice(edited).unwrap();
             world.workspace().edit(page, changes().status(&format!("Status {turn}")));
         }
         pass(TimeDelta::seconds(rng.i64(5..50))).await;
@@ -121,7 +121,7 @@ async fn run(seed: u64, mishap: Mishap) -> (SweepReport, Option<DateTime<Utc>>) 
         subscription.deliver().await;
     }
     if mishap == Mishap::Recomputed {
-        for page in &pages[untouched..] {
+        for page in computed {
             world.workspace().recompute(*page, changes().status("Computed"));
         }
     }

@@ -23,6 +23,7 @@ use suppressd::{
     },
     store::{Store as _, StoredSource, sqlite::SqliteStore},
 };
+use tokio::task::JoinSet;
 
 use crate::stage::{SOURCE, page_id};
 
@@ -175,6 +176,7 @@ fn sighting(page: &Page, now: DateTime<Utc>) -> Sighting {
 
 /// Changes settings back and forth while others ask. The moment is the number of changes that have begun or ended: it is
 /// even while the entries stand still.
+#[expect(clippy::indexing_slicing, reason = "all places are drawn from what is there")]
 async fn run(seed: u64) {
     let mut rng = Rng::with_seed(seed);
     let pages = drawn_pages(&mut rng);
@@ -189,7 +191,7 @@ async fn run(seed: u64) {
         let (scene, moment, pages, settings) = (Arc::clone(&scene), Arc::clone(&moment), pages.clone(), settings.clone());
         let mut rng = Rng::with_seed(seed * 100 + asker);
         let last = 2 * (settings.len() as u64 - 1);
-        tokio::task::spawn(async move {
+        async move {
             let (mut settled, mut between) = (0_u32, 0_u32);
             while moment.load(Ordering::SeqCst) < last || settled == 0 {
                 let page = &pages[rng.usize(..pages.len())];
@@ -228,17 +230,16 @@ async fn run(seed: u64) {
                 }
             }
             (settled, between)
-        })
+        }
     });
-    let askers: Vec<_> = askers.collect();
+    let askers: JoinSet<_> = askers.collect();
     for setting in &settings[1..] {
         moment.fetch_add(1, Ordering::SeqCst);
         scene.change(setting).await;
         moment.fetch_add(1, Ordering::SeqCst);
     }
     let mut all = BTreeSet::new();
-    for asker in askers {
-        let (settled, between) = asker.await.unwrap();
+    for (settled, between) in askers.join_all().await {
         assert!(settled > 0);
         all.insert(between > 0);
     }

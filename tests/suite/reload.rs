@@ -79,7 +79,7 @@ impl Changing {
     }
 
     async fn firmness(&self, key: &str) -> serde_json::Value {
-        self.check(key).await["matched"]["firmness"].clone()
+        self.check(key).await.pointer("/matched/firmness").cloned().unwrap_or_default()
     }
 }
 
