@@ -36,7 +36,7 @@ use crate::{
     model::{
         entry::{CachedPage, Cause, Change, Claim, Door, Standing},
         id::DataSourceId,
-        key::{Candidate, Strength},
+        key::{Candidate, Key, Strength},
         page::View,
         sighting::{Absence, Sighting},
     },
@@ -160,7 +160,12 @@ impl Cache {
         let earlier = rows.page(sighting.page)?;
         let page = sighting.following(earlier.as_ref(), cause.door, self.settings.index_lag);
         match order::judge(earlier.as_ref(), &page, sighting, self.settings.index_lag, now) {
-            Order::Older => return Ok(Applied::Stale.into()),
+            // What is known is newer. But somebody else may have written over the rows that say it.
+            Order::Older => {
+                let keys = rows.claims_of(page.id)?.into_iter().map(|claim| claim.key).collect();
+                let changes = self.settle_keys(rows, keys, &publish::News { page: page.id, cause, now })?;
+                return Ok(Outcome { applied: Applied::Stale, strength: None, changes });
+            }
             Order::Doubtful => return Ok(Applied::Doubtful.into()),
             Order::Newer => (),
         }
@@ -246,11 +251,21 @@ impl Cache {
         }
         let strength = best(&claims);
         let keys: BTreeSet<_> = before.into_iter().chain(claims).map(|claim| claim.key).collect();
+        let changes = self.settle_keys(rows, keys, &publish::News { page: page.id, cause, now })?;
+        Ok((strength, changes))
+    }
+
+    fn settle_keys(
+        &self,
+        rows: &mut dyn Rows,
+        keys: BTreeSet<Key>,
+        news: &publish::News<'_>,
+    ) -> Result<Vec<Change>, StoreError> {
         let mut changes = Vec::new();
         for key in keys {
-            changes.extend(publish::settle(self, rows, &key, &publish::News { page: page.id, cause, now })?);
+            changes.extend(publish::settle(self, rows, &key, news)?);
         }
-        Ok((strength, changes))
+        Ok(changes)
     }
 
     /// Returns whether the status of a claim's page is in the hard list of its source.

@@ -7,7 +7,9 @@ pub mod configured;
 pub mod error;
 pub mod filter;
 mod gate;
+mod others;
 mod source;
+pub mod whole;
 
 pub use crate::sources::source::{Read, Resolved, SourceSettings};
 
@@ -25,7 +27,7 @@ use crate::{
         sighting::Sighting,
     },
     notion::{Notion, NotionError, Priority, Query, QueryPage},
-    sources::{error::AskError, filter::Filter, source::Source},
+    sources::{error::AskError, filter::Filter, others::Others, source::Source},
     store::{Store, StoreError},
 };
 
@@ -35,6 +37,7 @@ pub struct Sources<N> {
     all: Arc<[Source<N>]>,
     filter: Filter,
     learnt: watch::Sender<Vec<Arc<Resolved>>>,
+    others: Others,
 }
 
 /// How a source stands.
@@ -50,7 +53,12 @@ pub struct SourceStanding {
 
 impl<N> Clone for Sources<N> {
     fn clone(&self) -> Self {
-        Self { all: Arc::clone(&self.all), filter: self.filter.clone(), learnt: self.learnt.clone() }
+        Self {
+            all: Arc::clone(&self.all),
+            filter: self.filter.clone(),
+            learnt: self.learnt.clone(),
+            others: self.others.clone(),
+        }
     }
 }
 
@@ -60,7 +68,7 @@ impl<N: Notion> Sources<N> {
         let filter = Filter::default();
         let all = sources.into_iter().map(|(settings, notion)| Source::of(settings, notion, &filter)).collect();
         let (learnt, _) = watch::channel(Vec::new());
-        Self { all, filter, learnt }
+        Self { all, filter, learnt, others: Others::default() }
     }
 
     /// Returns what says which edits need no look; it follows what is learnt of the sources.
@@ -155,7 +163,7 @@ impl<N: Notion> Sources<N> {
         let filter = Filter::default();
         let all = self.all.iter().map(|source| source.apart(&filter)).collect();
         let (learnt, _) = watch::channel(self.resolved());
-        Self { all, filter, learnt }
+        Self { all, filter, learnt, others: Others::default() }
     }
 
     /// Lists what is known of the sources by now.
@@ -192,10 +200,11 @@ impl<N: Notion> Sources<N> {
         later.filter(|source| source.resolved().is_some_and(|table| table.data_source == id)).for_each(Source::forget);
     }
 
-    /// Writes down which tables these are, for whoever asks without settings.
-    pub async fn note<S: Store>(&self, store: &S) -> Result<(), StoreError> {
+    /// Writes down which tables these are, for whoever asks without settings, and learns which others there are. With
+    /// `alone`, nothing counts as proven any more of sources that are not among these.
+    pub async fn note<S: Store>(&self, store: &S, alone: bool) -> Result<(), StoreError> {
         let tables: Vec<_> = self.all.iter().map(|source| source.settings.table).collect();
-        store.write(move |rows| configured::note(rows, &tables)).await
+        self.others.learn(store, tables, alone).await
     }
 
     /// Takes over what an earlier run stored; returns whether every source is known.
@@ -300,7 +309,8 @@ impl<N: Notion> Sources<N> {
     /// Reads a snapshot by the mapping of the source in which the page stands, or last stood.
     pub fn sighting(&self, snapshot: &Snapshot, known_in: Option<DataSourceId>) -> Result<Sighting, AskError> {
         let holding = self.holding(&snapshot.page);
-        if holding.is_none() && self.all.iter().any(|source| source.may_hold(&snapshot.page)) {
+        let may_hold = |page| self.all.iter().any(|source| source.may_hold(page)) || self.others.hold(page);
+        if holding.is_none() && may_hold(&snapshot.page) {
             return Err(AskError::Unjudged);
         }
         let source = holding.clone().or_else(|| self.known(known_in));

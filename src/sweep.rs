@@ -35,7 +35,10 @@ use crate::{
         },
     },
     notion::Notion,
-    sources::Sources,
+    sources::{
+        Sources,
+        whole::{self, Together},
+    },
     store::{Store, StoreError},
     sweep::{
         source::{Proven, SourceSweep},
@@ -128,10 +131,12 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
         let sweeper =
             Self { cache: ttl.map_or_else(|| self.cache.clone(), |ttl| self.cache.with_ttl(ttl)), ..self.clone() };
 
-        self.sources.note(&self.store).await?;
+        let is_whole = running.order.sources.is_empty();
+        self.sources.note(&self.store, is_whole).await?;
         let (sources, proven) = sweeper.sweep_each(running, &tally).await;
         let outcome = overall(&sources);
-        if outcome == SweepState::Complete && running.order.sources.is_empty() {
+        if outcome == SweepState::Complete && is_whole {
+            self.note_whole(&proven).await?;
             self.clean(running, &tally).await?;
         } else {
             self.renew().await?;
@@ -144,6 +149,8 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
         for Proven { data_source, until } in proven {
             self.store.write(move |rows| rows.settle_parked(data_source, until)).await?;
         }
+        // What was not seen may differ in any way.
+        let diagnosis = Some(diagnosis).filter(|_| outcome == SweepState::Complete);
         let report = tally.report(outcome, self.clock.now(), (drift, diagnosis), sources);
         if !running.order.dry_run {
             return Ok(report);
@@ -196,6 +203,13 @@ impl<S: Store, N: Notion> Sweeper<S, N> {
         }
         reports.sort_by_key(|(nth, _)| *nth);
         (reports.into_iter().map(|(_, report)| report).collect(), proven)
+    }
+
+    /// Writes down up to when this sweep has proven all sources together.
+    async fn note_whole(&self, proven: &[Proven]) -> Result<(), StoreError> {
+        let sources = proven.iter().map(|it| it.data_source).collect();
+        let Some(until) = proven.iter().map(|it| it.until).min() else { return Ok(()) };
+        self.store.write(move |rows| whole::note(rows, &Together { sources, until })).await
     }
 
     /// Deletes what has expired, after a complete sweep of all sources.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{select, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -16,7 +16,10 @@ use crate::{
     inbox::Inbox,
     lifecycle::health::{self, Health, State},
     lookup::status::{RUNNING, Running, Trouble},
-    metrics::{Metrics, label::Part},
+    metrics::{
+        Metrics,
+        label::{Part, Refused},
+    },
     notion::{
         Notion,
         budget::{Budget, BudgetState},
@@ -46,6 +49,16 @@ const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// How often old events are looked for.
 const PRUNED_EVERY: Duration = Duration::from_mins(5);
+
+/// The fact under which the time stands as of which was forgotten last.
+const FORGOTTEN_AS_OF: &str = "forgotten_as_of";
+
+/// How far that time may go ahead at once: where the clock was set far ahead by mistake, little is forgotten before
+/// somebody notices.
+const FORGOTTEN_AHEAD_MAX: TimeDelta = TimeDelta::hours(12);
+
+/// For how long a delivery that could not be made durable counts against the writer.
+const NOT_DURABLE_FOR: Duration = Duration::from_secs(30);
 
 /// Rows that one step of forgetting takes: a few milliseconds of the writer, between two commits of the intake.
 const PRUNED_AT_ONCE: u32 = 200;
@@ -94,6 +107,7 @@ impl<S: Store, N: Notion> Housekeeper<S, N> {
         let is_due = |last: Option<Instant>, every| last.is_none_or(|at| at.elapsed() >= every);
         let (mut seen, mut told_at, mut pruned_at, mut unwritten) = (None, None, None, None);
         let (mut told_of, mut spent_beside) = (BTreeMap::new(), None);
+        let (mut refused, mut refused_at) = (0, None);
         loop {
             let commits = self.inbox.store().foreign_commits().await;
             if let Ok(commits) = commits
@@ -108,9 +122,16 @@ impl<S: Store, N: Notion> Housekeeper<S, N> {
                 (told_at, told_of) = (Some(Instant::now()), problems);
                 unwritten = self.tell(self.clock.now(), Stands::Running).await.err();
             }
-            // Only a write shows that the disk is full.
+            let refused_by_now = self.metrics.deliveries_refused.get(Refused::NotDurable);
+            if std::mem::replace(&mut refused, refused_by_now) < refused_by_now {
+                refused_at = Some(Instant::now());
+            }
+            // Only a write shows that the disk is full, and only a write of that kind that the inbox is damaged.
             match commits.err().as_ref().or(unwritten.as_ref()) {
                 Some(error) => writer.failing(told(error)),
+                None if refused_at.is_some_and(|at| at.elapsed() < NOT_DURABLE_FOR) => {
+                    writer.failing("deliveries could not be made durable: the log says why");
+                }
                 None => writer.well(),
             }
             if is_due(pruned_at, PRUNED_EVERY) {
@@ -161,6 +182,14 @@ impl<S: Store, N: Notion> Housekeeper<S, N> {
 
     /// Forgets some of what is older than its retention, a little at a time; returns whether that was all.
     async fn prune(&self, now: DateTime<Utc>, stop: &CancellationToken) -> bool {
+        let now = match self.inbox.store().write(move |rows| forgotten_as_of(rows, now)).await {
+            Ok(as_of) => as_of,
+            Err(error) => {
+                self.metrics.errors.count(Part::Store);
+                warn!("cannot forget old events: {}", told(&error));
+                return true;
+            }
+        };
         let cutoffs = Cutoffs {
             bodies_before: now - delta(self.retention.bodies),
             events_before: now - delta(self.retention.ids),
@@ -186,6 +215,14 @@ impl<S: Store, N: Notion> Housekeeper<S, N> {
         }
         false
     }
+}
+
+/// Returns the time as of which to forget, and writes it down: now, or not far ahead of the last time.
+fn forgotten_as_of(rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<DateTime<Utc>, StoreError> {
+    let last = rows.fact(FORGOTTEN_AS_OF)?.and_then(|at| at.parse::<DateTime<Utc>>().ok());
+    let as_of = last.map_or(now, |last| now.min(last + FORGOTTEN_AHEAD_MAX));
+    rows.put_fact(FORGOTTEN_AS_OF, &as_of.to_rfc3339())?;
+    Ok(as_of)
 }
 
 /// Takes over what an earlier run spent, so that nobody spends the same minute twice.
@@ -251,6 +288,20 @@ mod tests {
 
     use super::*;
     use crate::{notion::Priority, store::sqlite::SqliteStore};
+
+    #[tokio::test]
+    async fn a_clock_that_is_far_ahead_lets_little_be_forgotten_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let now: DateTime<Utc> = "2026-11-22T12:00:00Z".parse().unwrap();
+        let store = SqliteStore::open(&folder.path().join("cache.db"), 1, now).unwrap();
+        let as_of = async |at| store.write(move |rows| forgotten_as_of(rows, at)).await.unwrap();
+        assert_eq!(as_of(now).await, now);
+        let later = now + TimeDelta::minutes(5);
+        assert_eq!(as_of(later).await, later);
+        let years = now + TimeDelta::days(730);
+        assert_eq!(as_of(years).await, later + FORGOTTEN_AHEAD_MAX);
+        assert_eq!(as_of(later).await, later, "the clock was set right again");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_spent_beside_a_serve_counts_once() {

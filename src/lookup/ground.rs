@@ -17,7 +17,7 @@ use crate::{
         verdict::{Answer, Firmness, Match, RestsOn, Verdict},
     },
     nearest::nearest,
-    sources::configured,
+    sources::{configured, whole},
     store::{Backing, Held, Proof, Rows, StoreError},
 };
 
@@ -102,7 +102,7 @@ impl Ground {
         if let Some(known) = self.unknown.get() {
             return Ok(*known);
         }
-        let is_known = |table: &TableId| self.sources.iter().any(|(id, source)| means(*table, *id, source.database));
+        let is_known = |table: &TableId| self.sources.iter().any(|(id, source)| table.is_of(*id, source.database));
         let noted = configured::noted(rows)?;
         let unknown = self.tables.iter().chain(&noted).find(|table| !is_known(table)).copied();
         Ok(*self.unknown.get_or_init(|| unknown))
@@ -208,10 +208,8 @@ impl Ground {
 
     /// No row: clear, if a complete sweep of every source is young enough to say so, and nothing speaks against it.
     fn absent(&self, rows: &mut dyn Rows, candidates: Vec<Candidate>) -> Result<Verdict, StoreError> {
-        let watermarks = || self.sources.values().map(|source| source.watermark);
-        // A source that was never swept comes first.
-        let swept = watermarks().min().flatten();
-        let ahead = watermarks().flatten().any(|at| self.is_ahead(at));
+        let swept = self.swept(rows)?;
+        let ahead = self.sources.values().filter_map(|source| source.watermark).any(|at| self.is_ahead(at));
         if let Some((prefix, meant)) = misspelt(&candidates) {
             let reason =
                 format!("no row begins with `{prefix}:`, which may be meant for `{}:`: ask with that", meant.name());
@@ -256,7 +254,18 @@ impl Ground {
     /// Returns up to when complete sweeps have proven every source, so that no row means that there is none.
     pub(super) fn swept_until(&self, rows: &mut dyn Rows) -> Result<Option<DateTime<Utc>>, StoreError> {
         let unknown = self.unknown(rows)?;
-        Ok(self.sources.values().map(|source| source.watermark).min().flatten().filter(|_| unknown.is_none()))
+        Ok(self.swept(rows)?.filter(|_| unknown.is_none()))
+    }
+
+    /// Returns up to when a complete sweep has proven every source; where they are several, one sweep of all of them.
+    fn swept(&self, rows: &mut dyn Rows) -> Result<Option<DateTime<Utc>>, StoreError> {
+        // A source that was never swept comes first.
+        let each = self.sources.values().map(|source| source.watermark).min().flatten();
+        if self.sources.len() < 2 || each.is_none() {
+            return Ok(each);
+        }
+        let together = whole::until(rows, &self.sources.keys().copied().collect())?;
+        Ok(each.zip(together).map(|(each, together)| each.min(together)))
     }
 
     /// Returns how firmly a company with this status is to be left alone.
@@ -267,16 +276,6 @@ impl Ground {
         };
         if is_hard { Firmness::Hard } else { Firmness::Soft }
     }
-}
-
-/// Returns whether the settings mean this source by `table`. A database and its data source have different ids, and
-/// people mix them up; the client looks for the other kind too.
-pub(super) fn means(table: TableId, source: DataSourceId, database: Option<DatabaseId>) -> bool {
-    let meant = match table {
-        TableId::DataSource(id) => id.uuid(),
-        TableId::Database(id) => id.uuid(),
-    };
-    source.uuid() == meant || database.is_some_and(|database| database.uuid() == meant)
 }
 
 fn never_swept(table: TableId) -> String {

@@ -7,7 +7,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    lookup::ground::means,
     model::{
         id::{DataSourceId, TableId},
         page::Schema,
@@ -117,7 +116,7 @@ pub(super) fn of(
     let mut left: Vec<Option<StoredSource>> = stored.into_iter().map(Some).collect();
     let mut sources = Vec::new();
     for (name, table) in configured {
-        let is_it = |stored: &StoredSource| stored.retired_at.is_none() && means(*table, stored.id, stored.database);
+        let is_it = |stored: &StoredSource| stored.retired_at.is_none() && table.is_of(stored.id, stored.database);
         let found = left.iter_mut().filter(|stored| stored.as_ref().is_some_and(is_it));
         // A database can have had another data source before.
         let found = found.max_by_key(|stored| stored.as_ref().map(|stored| stored.resolved_at));

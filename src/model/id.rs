@@ -97,6 +97,18 @@ pub enum TableId {
     Database(DatabaseId),
 }
 
+impl TableId {
+    /// Returns whether this means the data source of this id, which lies in this database. The two have different ids, and
+    /// people mix them up.
+    pub fn is_of(self, source: DataSourceId, database: Option<DatabaseId>) -> bool {
+        let meant = match self {
+            Self::DataSource(id) => id.uuid(),
+            Self::Database(id) => id.uuid(),
+        };
+        source.uuid() == meant || database.is_some_and(|database| database.uuid() == meant)
+    }
+}
+
 /// Reads the plain and the hyphenated form and nothing else that the `uuid` crate would take.
 fn parse(text: &str) -> Result<Uuid, InvalidId> {
     let text = text.trim();

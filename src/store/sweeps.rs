@@ -71,6 +71,9 @@ pub trait SweepRows {
     /// Sets the instant up to which a complete sweep has proven every row of a source.
     fn set_watermark(&mut self, source: DataSourceId, at: DateTime<Utc>) -> Result<(), StoreError>;
 
+    /// Takes back what complete sweeps have proven of a source.
+    fn drop_watermark(&mut self, source: DataSourceId) -> Result<(), StoreError>;
+
     /// Lists the rows of a source that the cache knows, in the order of their ids, from after `after`.
     fn listed(
         &mut self,

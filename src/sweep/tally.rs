@@ -152,7 +152,7 @@ impl Tally {
         &self,
         outcome: SweepState,
         completed_at: DateTime<Utc>,
-        (drift, diagnosis): (DriftCounts, Diagnosis),
+        (drift, diagnosis): (DriftCounts, Option<Diagnosis>),
         sources: Vec<SourceReport>,
     ) -> SweepReport {
         let (notion_requests, notion_errors) = self.questions();
@@ -166,7 +166,7 @@ impl Tally {
             duration_seconds: self.began.elapsed().as_secs_f64(),
             counts: SweepCounts { notion_requests, notion_errors, ..counts.sweep },
             drift,
-            diagnosis: Some(diagnosis),
+            diagnosis,
             errors_count: counts.errors_count,
             errors: std::mem::take(&mut counts.errors),
             notes: std::mem::take(&mut counts.notes),

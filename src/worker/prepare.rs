@@ -64,7 +64,7 @@ impl<S: Store, N: Notion> Worker<S, N> {
     }
 
     async fn know(&self) -> Result<Prepared, AskError> {
-        self.sources.note(self.store()).await?;
+        self.sources.note(self.store(), false).await?;
         let prepared = if self.sources.recall(self.store()).await? {
             Prepared::FromStore
         } else {

@@ -275,6 +275,12 @@ async fn a_sweep_of_one_source_lets_nothing_go_and_retires_nobody() {
     assert_eq!(world.sweep_by(only("crm 0")).await.outcome, SweepState::Complete);
     assert_eq!(world.watermark_of(1).await, None);
     assert_eq!(world.verdict("domain:nobody.com").await.verdict, Answer::Stale, "the other one was never swept");
+    assert_eq!(world.sweep_by(only("crm 1")).await.outcome, SweepState::Complete);
+    assert_eq!(
+        world.verdict("domain:nobody.com").await.verdict,
+        Answer::Stale,
+        "a page that moved between the two sweeps was seen by neither"
+    );
     assert_eq!(world.sweep().await.outcome, SweepState::Complete);
     assert_eq!(world.verdict("domain:nobody.com").await.verdict, Answer::Clear);
     hide(&world, page, Access::Unshared);

@@ -10,6 +10,7 @@ use crate::{
             SqliteRows,
             events::parsed,
             sweeps::WHOLE,
+            tally::NEWEST_RECEIVED,
             time::{from_micros, isoformat},
         },
     },
@@ -73,13 +74,15 @@ impl CensusRows for SqliteRows<'_> {
     }
 
     fn last_complete_sweep_ended(&mut self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let last = self.one(&format!("SELECT max(completed_at) FROM suppressd_sweeps WHERE {WHOLE}"), [], |row| {
-            row.get::<_, Option<i64>>(0)
-        })?;
+        let last = self.one(
+            &format!("SELECT completed_at FROM suppressd_sweeps WHERE {WHOLE} ORDER BY sweep DESC LIMIT 1"),
+            [],
+            |row| row.get::<_, Option<i64>>(0),
+        )?;
         Ok(last.flatten().map(from_micros))
     }
 
     fn last_received(&mut self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        self.time("SELECT received_at FROM suppressd_inbox ORDER BY seq DESC LIMIT 1")
+        self.time(NEWEST_RECEIVED)
     }
 }

@@ -29,7 +29,7 @@ impl SqliteRows<'_> {
         // Once a sweep, and only where it found a difference: the kinds stand before the bodies in each row.
         let heard = self.list(
             "SELECT kind, max(received_at), total(received_at >= ?1) FROM suppressd_inbox \
-             WHERE door = 'webhook' AND state <> 'unreadable' GROUP BY kind",
+             WHERE door = 'webhook' AND state <> 'unreadable' AND kind <> 'suppressd.doctor' GROUP BY kind",
             [micros(since)],
             |row| {
                 let came = row.get::<_, f64>(2)?;

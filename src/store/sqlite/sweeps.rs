@@ -194,6 +194,10 @@ impl SweepRows for SqliteRows<'_> {
         .map(drop)
     }
 
+    fn drop_watermark(&mut self, source: DataSourceId) -> Result<(), StoreError> {
+        self.execute("UPDATE suppressd_sources SET watermark = NULL WHERE source = ?1", [source.to_string()]).map(drop)
+    }
+
     fn listed(
         &mut self,
         source: DataSourceId,

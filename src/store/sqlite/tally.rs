@@ -8,6 +8,10 @@ use crate::store::{
 /// Is true of parked events. SQLite takes their index only where the query says what the index says.
 pub(crate) const PARKED: &str = "state = 'parked' AND state IN ('parked', 'ignored', 'unreadable')";
 
+/// Selects when the newest event was received, but for those that the doctor sends itself.
+pub(crate) const NEWEST_RECEIVED: &str =
+    "SELECT received_at FROM suppressd_inbox WHERE kind <> 'suppressd.doctor' ORDER BY seq DESC LIMIT 1";
+
 /// Counts the events.
 pub(crate) fn of_events(rows: &SqliteRows<'_>) -> Result<Tally, StoreError> {
     let unusual = |state| {
@@ -31,7 +35,6 @@ pub(crate) fn of_events(rows: &SqliteRows<'_>) -> Result<Tally, StoreError> {
     let sampled = count("SELECT count(*) FROM suppressd_inbox WHERE is_sample = 1")?;
     let subjects_waiting = count("SELECT count(DISTINCT subject) FROM suppressd_inbox WHERE state = 'waiting'")?;
     let oldest = "SELECT min(received_at) FROM suppressd_inbox WHERE state = 'waiting'";
-    let newest = "SELECT received_at FROM suppressd_inbox ORDER BY seq DESC LIMIT 1";
     Ok(Tally {
         by_state: vec![
             (EventState::Waiting, waiting),
@@ -43,7 +46,7 @@ pub(crate) fn of_events(rows: &SqliteRows<'_>) -> Result<Tally, StoreError> {
         ],
         sampled,
         subjects_waiting,
-        last_received_at: rows.time(newest)?,
+        last_received_at: rows.time(NEWEST_RECEIVED)?,
         oldest_waiting_at: rows.time(oldest)?,
     })
 }
