@@ -107,15 +107,16 @@ impl Config {
     }
 
     /// Reads all settings, for who only wants to know what is wrong: where they can be read in spite of their problems, such as
-    /// a line that nobody reads, they are there too.
+    /// a line that nobody reads, they are there too. Where the settings file cannot be read, none are: the defaults are not what
+    /// it says.
     pub fn read_as_far_as_possible(
         flags: &Flags,
         environment: &impl Fn(&str) -> Option<String>,
     ) -> (Option<Self>, Option<Problems>) {
         let mut layers = Layers::open(flags, environment);
-        let config = Self::from_layers(&mut layers);
+        let config = Self::from_layers(&mut layers).ok().filter(|_| layers.file.is_known);
         let problems = layers.into_problems();
-        (config.ok(), (!problems.is_empty()).then(|| Problems::new(problems)))
+        (config, (!problems.is_empty()).then(|| Problems::new(problems)))
     }
 
     /// Returns the sources without their tokens, or which of them name no table.

@@ -11,7 +11,7 @@ page = Path("deploy/README.md").read_text()
 # Between the blocks: before a block that has such a line, and after it.
 BEFORE = {
     "DATABASE=": None,
-    "suppressdctl config print": r"""
+    "suppressdctl config check": r"""
 sed -i "s|^base_url = .*|base_url = \"$NOTION_BASE_URL\"|" /usr/local/src/suppressd/deploy/suppressd.example.toml""",
     "suppressdctl handshake --show": r"""
 test "$(curl -sk -o /dev/null -w '%{http_code}' "https://$NAME/webhooks/notion" -d x)" = 401

@@ -1,4 +1,4 @@
-"""Reads the pages of deploy/ and the units: links lead somewhere, files that are named are there, and every command of
+"""Reads README.md, the pages of docs/ and deploy/, and the units: links lead somewhere, files that are named are there, and every command of
 suppressd that they show is one, with options that it has."""
 
 import re
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PROGRAM = sys.argv[1]
-PAGES = sorted(Path("deploy").glob("*.md"))
+PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md")), *sorted(Path("deploy").glob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(r"(?<![\w/.-])(?:deploy|\.ci|fixtures|src)/[\w./-]*\w")
 OURS = {"suppressd", "suppressdctl", "/usr/local/bin/suppressd", "/usr/local/bin/suppressdctl"}

@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     lookup::schema::{SchemaReport, Sight, SourceFit, report},
     model::page::Schema,
-    notion::Priority,
+    notion::{NotionError, Priority},
     sources::SourceSettings,
     store::{Store as _, StoredSource, sqlite::SqliteStore},
 };
@@ -74,13 +74,10 @@ pub async fn validate(config: &Config, clock: &Clock) -> Result<SchemaReport, Ap
     let stored = stored(config).await;
     let (sources, live) = match Box::pin(Beside::prepare(config, &accesses, clock)).await? {
         Ok(beside) => {
-            let mut schemas = Vec::new();
-            for nth in 0..beside.asked.len() {
-                schemas.push(look(&beside, nth).await);
-            }
+            let live = look_at_all(&beside).await;
             let sources = beside.asked.iter().map(|(source, _)| source.clone()).collect();
             beside.done(config, clock).await;
-            (sources, Ok(schemas))
+            (sources, live)
         }
         Err(why) => (accesses.iter().map(|access| source_settings(&access.source)).collect(), Err(why)),
     };
@@ -179,6 +176,21 @@ impl Repaired {
             fit: None,
         }
     }
+}
+
+/// Reads every schema; or says that Notion could not be asked, which says nothing of the tables.
+async fn look_at_all(beside: &Beside) -> Result<Vec<Result<Schema, String>>, String> {
+    let mut schemas = Vec::new();
+    for nth in 0..beside.asked.len() {
+        schemas.push(match beside.look(nth).await {
+            Ok(shown) => shown.schema.map_err(|e| told(&e)),
+            Err(error @ (NotionError::Unavailable(_) | NotionError::RateLimited { .. })) => {
+                return Err(format!("Notion could not be asked: {}", told(&error)));
+            }
+            Err(error) => Err(told(&error)),
+        });
+    }
+    Ok(schemas)
 }
 
 async fn look(beside: &Beside, nth: usize) -> Result<Schema, String> {

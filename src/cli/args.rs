@@ -168,7 +168,7 @@ pub enum ConfigCommand {
     /// Nothing is asked of Notion, and no secret is shown.
     #[command(after_long_help = "\
 Examples:
-  suppressd --config /etc/suppressd/suppressd.toml config check && kill -HUP \"$(pidof suppressd)\"
+  suppressd --config /etc/suppressd/suppressd.toml config check && systemctl reload suppressd
 
 Exit status:
   0  serve would start with them

@@ -29,7 +29,9 @@ async fn validate(args: &ValidateArgs, config: &Config) -> anyhow::Result<ExitSt
         output.json(&report)?;
     } else {
         if let Some(why) = &report.not_live {
-            output.line(format_args!("{WARNING}as it was read last{WARNING:#}: {}", plain(why)))?;
+            let is_kept = report.sources.iter().any(|fit| fit.read_from.is_some());
+            let what = if is_kept { "as it was read last" } else { "not read" };
+            output.line(format_args!("{WARNING}{what}{WARNING:#}: {}", plain(why)))?;
         }
         for (nth, fit) in report.sources.iter().enumerate() {
             if nth > 0 {
@@ -51,6 +53,7 @@ fn tell_fit<W: Write>(output: &mut Output<W>, fit: &SourceFit) -> io::Result<()>
     let state = match (fit.problems.is_empty(), fit.hints.is_empty()) {
         (true, true) => format!("{GOOD}valid{GOOD:#}"),
         (true, false) => format!("{WARNING}valid, with hints{WARNING:#}"),
+        (false, _) if fit.read_from.is_none() => format!("{BAD}not known{BAD:#}"),
         (false, _) => format!("{BAD}not valid{BAD:#}"),
     };
     output.line(format_args!("{STRONG}{}{STRONG:#}{title}: {state}", plain(&fit.name)))?;
@@ -121,11 +124,6 @@ fn tell<W: Write>(output: &mut Output<W>, one: &Repaired) -> io::Result<()> {
     };
     let why = one.why.as_ref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
     output.line(format_args!("{STRONG}{}{STRONG:#}: {style}{word}{style:#}{why}", plain(&one.source)))?;
-    if one.outcome == Outcome::Refused {
-        output.line(
-            "  name the existing one in the settings, or say which are to be added: --only NAME, or --yes for all",
-        )?;
-    }
     if let (Outcome::WouldAdd, Some(request)) = (one.outcome, &one.request) {
         output.line(format_args!("{} {}", request.method, request.url))?;
         output.json(&request.body)?;

@@ -28,6 +28,8 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) struct ConfigFile {
     pub(crate) path: PathBuf,
     pub(crate) table: Table,
+    /// Whether it could be read, or there is none; else what it says is not known.
+    pub(crate) is_known: bool,
 }
 
 impl ConfigFile {
@@ -39,15 +41,15 @@ impl ConfigFile {
         };
         let table = match (read(&path), origin) {
             (Ok(text), _) => parse(&path, &text, problems),
-            (Err(error), None) if error.kind() == io::ErrorKind::NotFound => Table::new(),
+            (Err(error), None) if error.kind() == io::ErrorKind::NotFound => Some(Table::new()),
             (Err(error), origin) => {
                 let place = origin.map_or_else(|| path.display().to_string(), |origin| origin.place("config"));
                 let what = format!("names a file that cannot be read ({}: {error})", path.display());
                 problems.push(Problem::new(place, Fault::new(what, "name a readable file of settings, or none")));
-                Table::new()
+                None
             }
         };
-        Self { path, table }
+        Self { path, is_known: table.is_some(), table: table.unwrap_or_default() }
     }
 
     /// Returns what the file says under `key`, `section.name`.
@@ -114,12 +116,12 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 /// Reads TOML. What is wrong names the line but does not repeat it, as others would: a secret may stand there.
-fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Table {
-    text.parse().unwrap_or_else(|error: toml::de::Error| {
+fn parse(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<Table> {
+    let noted = |error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let what = format!("is not TOML ({})", error.message());
         problems.push(Problem::new(format!("{} line {line}", path.display()), Fault::new(what, "mend that line")));
-        Table::new()
-    })
+    };
+    text.parse().map_err(noted).ok()
 }

@@ -100,6 +100,13 @@ impl Config {
         self.accesses().0
     }
 
+    /// Returns the variable that the token of a source is read from.
+    pub fn api_key_variable(&self, source: &str) -> &str {
+        let named = self.sources.iter().find(|described| described.name == source);
+        let usual = settings::API_KEY.variables.first().copied().unwrap_or_default();
+        named.and_then(|described| described.api_key_env.as_deref()).unwrap_or(usual)
+    }
+
     /// Returns for each subscription the configured tokens that sign its deliveries, as far as they can be read.
     pub fn usable_verification_tokens(&self) -> Vec<(Subscription, Vec<SecretString>)> {
         let usable =

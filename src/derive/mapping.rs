@@ -41,7 +41,8 @@ impl From<Names> for BTreeMap<Role, String> {
     }
 }
 
-const fn default_name(role: Role) -> &'static str {
+/// Returns the name that a property of this role has where the settings say nothing.
+pub(crate) const fn default_name(role: Role) -> &'static str {
     match role {
         Role::CompanyName => "Company Name",
         Role::Status => "Status",
@@ -121,8 +122,9 @@ pub enum Note {
         /// The name that was looked for.
         wanted: String,
     },
-    /// The property that played the role before has another name now, and goes on.
-    Renamed {
+    /// No property has the wanted name, and the one that played the role before goes on. Whether it was renamed in Notion, or
+    /// the name in the settings, nobody can know.
+    KnownById {
         /// The role.
         role: Role,
         /// The name that was looked for.
@@ -154,9 +156,12 @@ impl fmt::Display for Note {
             Self::NotFound { role, wanted } => {
                 write!(f, "no property is named {wanted:?}: {} stays empty", role.name())
             }
-            Self::Renamed { role, wanted, name } => {
+            Self::KnownById { role, wanted, name } => {
                 let role = role.name();
-                write!(f, "{role} is still read from {name:?}, which was renamed: set the name {wanted:?} accordingly")
+                write!(
+                    f,
+                    "no property is named {wanted:?}; {role} is read on from {name:?}, known by its id: set the name to {name:?}"
+                )
             }
             Self::Title { wanted, name } => {
                 write!(f, "no property is named {wanted:?}: the title {name:?} is taken for the company's name")
@@ -233,7 +238,7 @@ fn found_otherwise(role: Role, wanted: &str, property: &SchemaProperty) -> Note 
     let (wanted, name) = (wanted.to_owned(), property.name.clone());
     match property.kind.as_str() {
         "title" if role == Role::CompanyName => Note::Title { wanted, name },
-        _ => Note::Renamed { role, wanted, name },
+        _ => Note::KnownById { role, wanted, name },
     }
 }
 
@@ -349,9 +354,9 @@ mod tests {
         let renamed = schema(&[("title", "Firma", "title"), ("a", "Homepage", "url")]);
         let after = resolve(&renamed, &names, Some(&before.mapping)).unwrap();
         assert_eq!(after.mapping.get(Role::Website).unwrap().name, "Homepage");
-        let note = Note::Renamed { role: Role::Website, wanted: "Website".to_owned(), name: "Homepage".to_owned() };
+        let note = Note::KnownById { role: Role::Website, wanted: "Website".to_owned(), name: "Homepage".to_owned() };
         assert!(after.notes.contains(&note), "{:?}", after.notes);
-        assert!(after.notes.iter().all(|note| !matches!(note, Note::Renamed { role: Role::CompanyName, .. })));
+        assert!(after.notes.iter().all(|note| !matches!(note, Note::KnownById { role: Role::CompanyName, .. })));
 
         let taken = schema(&[("title", "Firma", "title"), ("a", "Homepage", "url"), ("b", "Website", "url")]);
         let later = resolve(&taken, &names, Some(&after.mapping)).unwrap();

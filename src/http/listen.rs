@@ -9,7 +9,10 @@ use tokio::net::TcpListener;
 use tracing::error;
 
 use crate::{
-    http::{connection::Gate, panics::answer_panics},
+    http::{
+        entrance::{Entrance, Place, Usher, answer_seated},
+        panics::answer_panics,
+    },
     lifecycle::Lifecycle,
     metrics::Metrics,
 };
@@ -77,10 +80,9 @@ impl Listener {
 
     /// Serves `router` until a soft stop, then finishes the requests in flight, or drops them at a hard stop.
     pub async fn serve(self, router: Router, limits: Limits, metrics: Metrics, lifecycle: Lifecycle) {
-        let handle = Handle::new();
-        let gate = Gate::new(limits.connections_max, limits.idle_max, metrics);
-        let mut server =
-            Server::<SocketAddr>::from_listener(self.socket).acceptor(gate).handle(handle.clone()).http1_only();
+        let handle = Handle::<Place>::new();
+        let entrance = Entrance::new(self.socket, limits.connections_max, limits.idle_max, metrics);
+        let mut server = Server::from_listener(entrance).acceptor(Usher).handle(handle.clone()).http1_only();
         server
             .http_builder()
             .http1()
@@ -95,7 +97,7 @@ impl Listener {
             pending::<Infallible>().await
         };
         tokio::select! {
-            ended = server.serve(router.layer(from_fn(answer_panics)).into_make_service()) => {
+            ended = server.serve(router.layer(from_fn(answer_panics)).layer(from_fn(answer_seated)).into_make_service()) => {
                 if let Err(error) = ended {
                     error!(address = %self.address, error = &error as &dyn std::error::Error, "serving broke off");
                 }
@@ -107,10 +109,13 @@ impl Listener {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    };
 
     use axum::{
-        body::Body,
+        body::{Body, Bytes},
         http::StatusCode,
         routing::{get, post},
     };
@@ -137,11 +142,17 @@ mod tests {
         begun: Arc<Notify>,
         /// What is written here goes out as the answer to the request for the stream.
         stream: DuplexStream,
+        /// Commits what was posted, as often as it is rung.
+        commit: Arc<Notify>,
+        /// How many commits were begun.
+        commits: Arc<AtomicUsize>,
     }
 
     async fn serve(limits: Limits) -> Served {
         let begun = Arc::new(Notify::new());
         let (slow, endless) = (Arc::clone(&begun), Arc::clone(&begun));
+        let (commit, commits) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+        let (committing, rung, counted) = (Arc::clone(&begun), Arc::clone(&commit), Arc::clone(&commits));
         let (stream, said) = duplex(64);
         let said = Arc::new(Mutex::new(Some(said)));
         let router = Router::new()
@@ -164,12 +175,20 @@ mod tests {
                     pending::<()>().await;
                 }),
             )
+            .route(
+                "/commit",
+                post(async move |_body: Bytes| {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    committing.notify_one();
+                    rung.notified().await;
+                }),
+            )
             .route("/panic", get(|| -> std::future::Ready<()> { panic!("a bug") }))
             .route("/refuse", post(async || StatusCode::PAYLOAD_TOO_LARGE));
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let (address, lifecycle, metrics) = (listener.address(), Lifecycle::default(), Metrics::default());
         lifecycle.spawn("listener", listener.serve(router, limits, metrics.clone(), lifecycle.clone()));
-        Served { address, lifecycle, metrics, begun, stream }
+        Served { address, lifecycle, metrics, begun, stream, commit, commits }
     }
 
     impl Served {
@@ -279,6 +298,81 @@ mod tests {
         assert_eq!(until_closed(&mut idle).await, "");
         served.stream.write_all(b"three").await.unwrap();
         assert!(first_words(&mut follower).await.contains("three"));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_us_gives_way_to_no_crowd() {
+        for framing in ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"] {
+            let served = serve(Limits { connections_max: 2, ..ROOMY }).await;
+            let mut sender = served.send(format!("POST /commit HTTP/1.1\r\nHost: x\r\n{framing}").as_bytes()).await;
+            served.begun.notified().await;
+            let mut crowd = Vec::new();
+            for _ in 0..10 {
+                let mut newcomer = served.send(HELLO).await;
+                assert!(first_words(&mut newcomer).await.starts_with("HTTP/1.1 200 "));
+                crowd.push(newcomer);
+            }
+            assert_eq!(served.metrics.connections_crowded_out.get(), 9);
+            served.commit.notify_one();
+            assert!(first_words(&mut sender).await.starts_with("HTTP/1.1 200 "), "{framing}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whose_request_is_not_all_here_does_not_wait_for_us() {
+        let served = serve(Limits { connections_max: 2, ..ROOMY }).await;
+        let mut sender = served.send(b"POST /commit HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nhello").await;
+        let mut silent = served.send(HELLO).await;
+        assert!(first_words(&mut silent).await.starts_with("HTTP/1.1 200 "));
+        let mut newcomer = served.send(HELLO).await;
+        assert!(first_words(&mut newcomer).await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(until_closed(&mut sender).await, "");
+    }
+
+    #[tokio::test]
+    async fn where_all_wait_for_us_the_one_who_waited_longest_gives_way() {
+        let served = serve(Limits { connections_max: 1, ..ROOMY }).await;
+        let request = "POST /commit HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na";
+        // What is sent behind the request is not read while that is answered, so nothing is read that could fail.
+        let mut first = served.send(request.repeat(50).as_bytes()).await;
+        served.begun.notified().await;
+        let mut newcomer = served.send(HELLO).await;
+        assert!(first_words(&mut newcomer).await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(until_closed(&mut first).await, "");
+        assert_eq!(served.commits.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn who_has_to_leave_is_answered_no_more_however_much_was_asked() {
+        const ASKED: usize = 300;
+        let served = serve(Limits { connections_max: 1, ..ROOMY }).await;
+        let request = "POST /commit HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na";
+        let mut first = served.send(request.repeat(ASKED).as_bytes()).await;
+        served.begun.notified().await;
+        let mut newcomer = TcpStream::connect(served.address).await.unwrap();
+        while served.metrics.connections_crowded_out.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let rings = async {
+            loop {
+                served.commit.notify_one();
+                tokio::task::yield_now().await;
+            }
+        };
+        let said = tokio::select! {
+            said = until_closed(&mut first) => said,
+            never = rings => never,
+        };
+        assert!(said.matches("HTTP/1.1 200 ").count() <= 1, "{said}");
+        newcomer.write_all(HELLO).await.unwrap();
+        assert!(first_words(&mut newcomer).await.starts_with("HTTP/1.1 200 "));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_takes_longer_than_one_may_idle_is_given() {
+        let served = serve(Limits { idle_max: SHORT / 4, ..ROOMY }).await;
+        let mut slow = served.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(first_words(&mut slow).await.starts_with("HTTP/1.1 200 "));
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub use crate::lookup::schema::fit::{Found, Missing, PropertyFit, ReadFrom, RoleFit, SourceFit, StatusFit};
 use crate::{
     derive::{
-        mapping::{self, Mapping, Names},
+        mapping::{self, Mapping, Names, Note},
         winner::HardStatuses,
     },
     lookup::Lookup,
@@ -182,9 +182,11 @@ fn role_fit(
             kind: property.kind.clone(),
         }),
         fits: property.map(|property| mapping::gives_text(&property.kind, role)),
-        did_you_mean: wanted
-            .filter(|_| found == Found::Missing)
-            .and_then(|wanted| near(wanted, unused.iter().map(|property| property.name.as_str()))),
+        did_you_mean: wanted.filter(|_| found == Found::Missing).and_then(|wanted| {
+            let unused = || unused.iter().map(|property| property.name.as_str());
+            // What has the usual name is meant as likely as what has nearly the wanted one.
+            near(wanted, unused()).or_else(|| near(mapping::default_name(role), unused()))
+        }),
     }
 }
 
@@ -196,10 +198,10 @@ fn tell_of_roles(fit: &mut SourceFit, unused: &[&SchemaProperty]) {
                 "{name} is read from {:?}, whose type {} gives no text: {name} stays empty",
                 property.name, property.kind
             )),
-            (Found::ById, Some(property), _) => fit.hints.push(format!(
-                "{name} is still read from {:?}, which was renamed: set the name {wanted:?} accordingly",
-                property.name
-            )),
+            (Found::ById, Some(property), _) => {
+                let (wanted, name) = (wanted.to_owned(), property.name.clone());
+                fit.hints.push(Note::KnownById { role: role.role, wanted, name }.to_string());
+            }
             (Found::Missing, ..) => {
                 let near = role.did_you_mean.as_ref();
                 let meant = near.map(|near| format!("; is it {near:?}?")).unwrap_or_default();
@@ -386,7 +388,8 @@ mod tests {
         let source = &report(&sight, &[before], now()).sources[0];
         let website = source.roles.iter().find(|role| role.role == Role::Website).unwrap();
         assert_eq!((website.found, website.fits), (Found::ById, Some(true)));
-        assert!(source.hints[0].contains("which was renamed"), "{source:?}");
+        let told = "no property is named \"Website\"; website is read on from \"Homepage\", known by its id: set the name to \"Homepage\"";
+        assert_eq!(source.hints[0], told);
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl<N: Notion> Source<N> {
                 Note::NotFound { .. } | Note::Title { .. } => {
                     tracing::info!(source.name = self.settings.name, "source {}: {note}", self.settings.name);
                 }
-                Note::Renamed { .. } | Note::NoText { .. } => {
+                Note::KnownById { .. } | Note::NoText { .. } => {
                     tracing::warn!(source.name = self.settings.name, "source {}: {note}", self.settings.name);
                 }
             }

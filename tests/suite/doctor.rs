@@ -205,6 +205,23 @@ async fn every_problem_of_the_settings_is_told_and_the_rest_is_looked_at_all_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_settings_file_that_cannot_be_read_nothing_is_guessed() {
+    let (simulator, program) = swept().await;
+    let program = program.and("SUPPRESSD_DB_PATH", "").and("NOTION_DATABASE_ID", "").and("OF_THE_CRM", "ntn_other");
+    let text = "db_path = 'kept.db'\n[[source]]\nname = 'crm\napi_key_env = 'OF_THE_CRM'\n";
+    fs::write(program.path("suppressd.toml"), text).unwrap();
+    let asked = simulator.tally().total();
+    let (said, report) = examine(&program, &[]).await;
+    expect(&report, ("settings", "value", "failed"), &["suppressd.toml line 3", "is not TOML"]);
+    expect(&report, ("settings", "environment", "skipped"), &["cannot be read"]);
+    for group in ["notion", "schema", "webhook", "database", "files", "processes"] {
+        expect(&report, (group, "all of it", "skipped"), &["the settings cannot be read"]);
+    }
+    assert!(!said.out.contains("names no table") && report["failures"] == 1, "{said:?}");
+    assert_eq!(simulator.tally().total(), asked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_notions_settings_what_needs_none_is_looked_at() {
     let program = Program::with_fixtures();
     let (_, report) = examine(&program, &[]).await;
@@ -235,14 +252,40 @@ async fn a_wrong_token_a_table_that_is_not_shared_and_a_silent_notion_say_what_t
     let clicks = ["not shared", &id, "•••", "Connections", "«suppressd»", "NOTION_DATABASE_ID"];
     expect(&report, ("notion", "table of notion", "failed"), &clicks);
 
+    let elsewhere = Program::new().with_notion(&simulator);
     simulator.stop().await;
-    let (_, report) = examine(&program, &[]).await;
+    let (said, report) = examine(&program, &[]).await;
     expect(&report, ("notion", "token", "failed"), &["cannot be reached", "can this machine reach http://127.0.0.1"]);
     expect(&report, ("notion", "clock", "skipped"), &[]);
+    expect(&report, ("notion", "table of notion", "skipped"), &["Notion could not be asked"]);
+    expect(&report, ("schema", "properties", "skipped"), &["Notion could not be asked", "as they were read last"]);
+    expect(&report, ("schema", "website", "well"), &["«Website»"]);
+    assert!(!said.out.contains("token does not work"), "{said:?}");
+    let said = run(&program, &["schema", "validate"]).await;
+    assert_eq!(said.status, Some(1), "{said:?}");
+    assert!(said.out.starts_with("as it was read last: Notion could not be asked: "), "{}", said.out);
+    assert!(said.out.contains(": valid\n") && !said.out.contains("not valid"), "{}", said.out);
+    let said = run(&elsewhere, &["schema", "validate"]).await;
+    assert_eq!(said.status, Some(2), "{said:?}");
+    assert!(said.out.starts_with("not read: Notion could not be asked: "), "{}", said.out);
+    assert!(said.out.contains("notion: not known\n"), "{}", said.out);
     expect(&report, ("database", "integrity", "well"), &[]);
     let (_, report) = examine(&program, &["--offline"]).await;
     expect(&report, ("notion", "token", "skipped"), &["--offline"]);
     assert_eq!(report["failures"], 0, "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_told_by_the_variable_that_its_source_names() {
+    let (simulator, program) = place().await;
+    let table = simulator.workspace().database();
+    let text = format!("[[source]]\nname = 'portfolio'\ndatabase_id = '{table}'\napi_key_env = 'PORTFOLIO_API_KEY'\n");
+    fs::write(program.path("suppressd.toml"), text).unwrap();
+    let program = program.and("NOTION_API_KEY", "").and("PORTFOLIO_API_KEY", simulator.token());
+    let program = program.and("NOTION_DATABASE_ID", "");
+    simulator.faults().refuse_token();
+    let (_, report) = examine(&program, &[]).await;
+    expect(&report, ("notion", "token", "failed"), &["unauthorized", "set PORTFOLIO_API_KEY"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,7 +326,19 @@ async fn the_properties_and_statuses_are_judged_one_by_one() {
     let (simulator, program) = swept().await;
     simulator.workspace().rename_property(simulator.workspace().data_source(), "Website", "Home");
     let (_, report) = examine(&program, &[]).await;
-    expect(&report, ("schema", "website", "warning"), &["was \"Website\"", r#"set website = "Home""#]);
+    expect(
+        &report,
+        ("schema", "website", "warning"),
+        &[
+            "no property is named \"Website\"; website is read on from «Home»",
+            "known by its id",
+            r#"set website = "Home""#,
+        ],
+    );
+    let said = run(&program, &["schema", "validate"]).await;
+    let told =
+        "no property is named \"Website\"; website is read on from \"Home\", known by its id: set the name to \"Home\"";
+    assert!(said.out.contains(told), "{}", said.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -360,7 +415,7 @@ async fn files_that_others_can_read_are_told_and_their_secrets_are_not() {
     let program =
         program.and("NOTION_API_KEY", "").and("NOTION_API_KEY_FILE", named).and("NOTION_VERIFICATION_TOKEN", "");
     let (said, report) = examine(&program, &[]).await;
-    expect(&report, ("files", "database", "warning"), &["everybody", "0644", "chmod o-rwx"]);
+    expect(&report, ("files", "database", "well"), &["0644", "everybody on this machine can read", "chmod o-rwx"]);
     expect(&report, ("files", "secret", "failed"), &["others can read", "0640", "chmod 600"]);
     expect(&report, ("webhook", "token", "failed"), &["mode 644", "chmod 600"]);
     for secret in [simulator.token(), "secret_of_the_subscription"] {
@@ -393,7 +448,14 @@ async fn parked_events_and_changes_that_no_event_told_are_noticed() {
     workspace.create(company("Quill Weir").website("quill-weir.com").status("Lost"));
     assert_eq!(run(&program, &["reconcile"]).await.status, Some(0));
     let (_, report) = examine(&program, &["--offline"]).await;
-    expect(&report, ("webhook", "last event", "warning"), &["1 changes that no event had told", "subscription active"]);
+    let sentence = "the last sweep says: since 1970-01-01 00:00 UTC no event arrived at all while 1 page changed";
+    expect(&report, ("webhook", "last event", "warning"), &[sentence, "subscription active"]);
+    program.sql(
+        "UPDATE suppressd_sweeps SET report = json_set(report, '$.diagnosis', \
+         json_object('sentence', 'few changed without one: nothing to do', 'subscription_suspect', json('false')))",
+    );
+    let (_, report) = examine(&program, &["--offline"]).await;
+    expect(&report, ("webhook", "last event", "well"), &["the last sweep says: few changed", "nothing to do"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -438,6 +500,27 @@ async fn beside_a_running_serve_it_shares_the_budget_and_sends_itself_an_event()
     let program = Program::beside(program).and("NOTION_DATABASE_ID", "").and("NOTION_DATA_SOURCE_ID", other);
     let (_, report) = examine(&program, &["--offline"]).await;
     expect(&report, ("processes", "sources", "warning"), &["does not read notion", "start `serve`"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serve_that_cannot_read_a_source_is_told_with_its_own_words() {
+    let (simulator, program) = place().await;
+    let port = || Blocking::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let program = program.and("SUPPRESSD_LISTEN", port()).and("SUPPRESSD_ADMIN_LISTEN", port());
+    simulator.faults().refuse_token();
+    let serve = program.start(&["serve", "--sweep-at", "off"]);
+    // The database has its tables before the doors open.
+    let _serve = tokio::task::spawn_blocking(move || {
+        serve.until("/webhooks/notion");
+        serve
+    })
+    .await
+    .unwrap();
+    let told = |path: &str| format!("SELECT count(value ->> '{path}') FROM suppressd_facts WHERE name = 'running'");
+    let has = |path: &str| program.number(&told(path)) == 1;
+    until("the serve says that its token is refused", || has("$.sources.notion.what"));
+    let (_, report) = examine(&program, &["--offline"]).await;
+    expect(&report, ("processes", "sources", "warning"), &["cannot read notion: ", "unauthorized", "tries again"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -561,7 +644,7 @@ async fn where_on_the_way_from_the_public_address_it_broke_is_told() {
     let report = served.examine(&["--public-url", &format!("http://{closed}")]).await;
     expect(&report, ("webhook", "delivery", "failed"), &["nothing listens at", "start the proxy"]);
     let report = served.examine(&["--public-url", &served.url.replace("http", "https")]).await;
-    expect(&report, ("webhook", "delivery", "failed"), &["is not trusted", "certificate"]);
+    expect(&report, ("webhook", "delivery", "failed"), &["no TLS answers at", "https only"]);
     let report = served.examine(&["--public-url", "http://no-such-host.invalid"]).await;
     expect(&report, ("webhook", "public address", "failed"), &["no-such-host.invalid is not found", "DNS"]);
 }

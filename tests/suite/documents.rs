@@ -74,11 +74,12 @@ fn program() -> Command {
     program
 }
 
-/// README.md and the pages and units of deploy/, by their paths.
+/// README.md, and the pages and units of docs/ and deploy/, by their paths.
 fn documents() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut documents = vec![("README.md".to_owned(), fs::read_to_string(root.join("README.md")).unwrap())];
-    for entry in fs::read_dir(root.join("deploy")).unwrap() {
+    let entries = ["docs", "deploy"].into_iter().flat_map(|folder| fs::read_dir(root.join(folder)).unwrap());
+    for entry in entries {
         let path = entry.unwrap().path();
         let text = match path.extension().and_then(|it| it.to_str()) {
             Some("md") => fs::read_to_string(&path).unwrap(),

@@ -16,6 +16,7 @@ use suppressd::{
         sighting::{Absence, Sighting},
         verdict::{Answer, Company, Firmness, Verdict},
     },
+    sources::whole::{self, Together},
     store::{Delay, Disposition, NewEvent, Rows, Seq, Store as _, StoreError, StoredSource, sqlite::SqliteStore},
 };
 use tempfile::TempDir;
@@ -88,8 +89,18 @@ impl World {
         self.rows(move |rows| cache().apply(rows, &sighting, &cause, at)).await;
     }
 
-    /// A sweep proves a source up to an instant.
+    /// A sweep of all sources proves one of them up to an instant.
     async fn swept(&self, source: DataSourceId, at: DateTime<Utc>) {
+        self.rows(move |rows| {
+            rows.set_watermark(source, at)?;
+            let sources = rows.sources()?.into_iter().map(|stored| stored.id).collect();
+            whole::note(rows, &Together { sources, until: at + TimeDelta::days(1) })
+        })
+        .await;
+    }
+
+    /// A sweep of one source proves it up to an instant.
+    async fn swept_alone(&self, source: DataSourceId, at: DateTime<Utc>) {
         self.rows(move |rows| rows.set_watermark(source, at)).await;
     }
 
@@ -195,6 +206,17 @@ async fn a_key_without_a_row_is_clear_once_every_source_was_swept() {
     world.says("nobody.com", start() + TTL, Answer::Clear, ("no page of the CRM", Some(start()))).await;
     let late = start() + TTL + HOUR;
     world.says("nobody.com", late, Answer::Stale, ("older than asked for", Some(start()))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sweeps_of_single_sources_prove_no_absence() {
+    let world = World::new().await;
+    for source in [SOURCE, OTHER_SOURCE] {
+        world.swept_alone(source, start()).await;
+    }
+    world.says("nobody.com", start(), Answer::Stale, ("no complete sweep yet", None)).await;
+    world.swept(SOURCE, start()).await;
+    world.says("nobody.com", start(), Answer::Clear, ("no page of the CRM", Some(start()))).await;
 }
 
 #[tokio::test(start_paused = true)]

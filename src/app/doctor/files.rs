@@ -70,12 +70,9 @@ fn database_check(path: &Path) -> Check {
             return GROUP.failed(name, format!("{shown} cannot be looked at: {error}"), "may this user see it?");
         }
     };
-    let fix = format!("chmod o-rwx {shown}*");
     if mode & 0o002 != 0 {
+        let fix = format!("chmod o-rwx {shown}*");
         return GROUP.failed(name, format!("everybody can change it (mode {mode:04o})"), fix);
-    }
-    if mode & 0o004 != 0 {
-        return GROUP.warning(name, format!("everybody on this machine can read the CRM in it (mode {mode:04o})"), fix);
     }
     let writable = |path: &Path| access(path, Access::READ_OK | Access::WRITE_OK).is_ok();
     if !writable(path) || !writable(&folder(path)) {
@@ -85,7 +82,12 @@ fn database_check(path: &Path) -> Check {
             "run this as the user that runs `suppressd serve`; if you do, give that user the folder",
         );
     }
-    GROUP.well(name, format!("mode {mode:04o}, not for everybody"))
+    let readers = match mode & 0o044 {
+        0 => "only its owner can read it",
+        0o040 => "its owner and its group can read it",
+        _ => "everybody on this machine can read the CRM in it; `chmod o-rwx` keeps them out",
+    };
+    GROUP.well(name, format!("mode {mode:04o}: {readers}"))
 }
 
 fn secret_check(path: &Path, is_credential: bool) -> Check {

@@ -28,6 +28,10 @@ const GROUP: Group = Group::Notion;
 /// What a clock may be off before somebody should know: tokens and signatures bear it, times that are told do not.
 const SKEW_BORNE: TimeDelta = TimeDelta::seconds(30);
 
+/// Why a table was not asked about.
+const REFUSED: &str = "not asked about, because the token does not work";
+const UNASKED: &str = "Notion could not be asked";
+
 /// From here on rows are taken for older or newer than they are.
 const SKEW_MAX: TimeDelta = TimeDelta::minutes(5);
 
@@ -62,7 +66,7 @@ pub(super) async fn ask(config: &Config, offline: bool, clock: &Clock) -> Asked 
 async fn ask_all(config: &Config, accesses: &[SourceAccess], beside: Beside, clock: &Clock) -> Asked {
     let tokens: BTreeSet<&str> = accesses.iter().map(|access| access.api_key.expose_secret()).collect();
     let mut asked = Asked { checks: Vec::new(), sources: Vec::new(), live: Err(String::new()) };
-    let (mut tables, mut schemas, mut known) = (Vec::new(), Vec::new(), Vec::<(&str, Result<Bot, ()>)>::new());
+    let (mut tables, mut schemas, mut known) = (Vec::new(), Vec::new(), Vec::<(&str, Result<Bot, &str>)>::new());
     let mut skew = None;
     for (nth, (access, (settings, client))) in accesses.iter().zip(&beside.asked).enumerate() {
         let token = access.api_key.expose_secret();
@@ -70,30 +74,37 @@ async fn ask_all(config: &Config, accesses: &[SourceAccess], beside: Beside, clo
             let me = client.me(Priority::Webhook).await;
             let name = if tokens.len() == 1 { "token".to_owned() } else { format!("token of {}", settings.name) };
             skew = skew.or_else(|| skew_of(&me));
-            asked.checks.push(token_check(name, &me, config));
-            known.push((token, me.bot.map_err(drop)));
+            asked.checks.push(token_check(name, &me, config.api_key_variable(&settings.name), config));
+            let why = |error| if matches!(error, NotionError::Refused { .. }) { REFUSED } else { UNASKED };
+            known.push((token, me.bot.map_err(why)));
         }
-        let bot = known.iter().find(|(asked, _)| *asked == token).and_then(|(_, bot)| bot.as_ref().ok());
+        let bot = known
+            .iter()
+            .find(|(asked, _)| *asked == token)
+            .map_or(Err(UNASKED), |(_, bot)| bot.as_ref().map_err(|why| *why));
         let name = format!("table of {}", settings.name);
-        schemas.push(if let Some(bot) = bot {
-            let shown = beside.look(nth).await;
-            tables.push(table_check(name, settings, bot, &shown));
-            shown.map_err(|e| told(&e)).and_then(|shown| shown.schema.map_err(|e| told(&e)))
-        } else {
-            let why = "not asked about, because the token does not work";
-            tables.push(GROUP.skipped(name, why));
-            Err(why.to_owned())
+        schemas.push(match bot {
+            Ok(bot) => {
+                let shown = beside.look(nth).await;
+                tables.push(table_check(name, settings, bot, &shown));
+                shown.map_err(|e| told(&e)).and_then(|shown| shown.schema.map_err(|e| told(&e)))
+            }
+            Err(why) => {
+                tables.push(GROUP.skipped(name, why));
+                Err(why.to_owned())
+            }
         });
         asked.sources.push(settings.clone());
     }
     asked.checks.push(clock_check(skew));
     asked.checks.extend(tables);
-    asked.live = Ok(schemas);
+    let is_silent = schemas.iter().all(|schema| schema.as_ref().is_err_and(|why| why == UNASKED));
+    asked.live = if is_silent { Err(UNASKED.to_owned()) } else { Ok(schemas) };
     beside.done(config, clock).await;
     asked
 }
 
-fn token_check(name: String, me: &Me, config: &Config) -> Check {
+fn token_check(name: String, me: &Me, variable: &str, config: &Config) -> Check {
     match &me.bot {
         Ok(bot) => {
             let bot_name = bot.name.as_deref().unwrap_or("a bot without a name");
@@ -103,7 +114,7 @@ fn token_check(name: String, me: &Me, config: &Config) -> Check {
         Err(error @ NotionError::Refused { .. }) => GROUP.failed(
             name,
             told(error),
-            "copy the token of the connection again from its settings in Notion, and set NOTION_API_KEY",
+            format!("copy the token of the connection again from its settings in Notion, and set {variable}"),
         ),
         Err(error @ NotionError::RateLimited { .. }) => {
             GROUP.warning(name, told(error), "wait for that long; does another program use the same token?")

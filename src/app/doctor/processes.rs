@@ -47,7 +47,7 @@ pub(super) fn checks(
         (None, false) => GROUP.well("work", "nobody works on it at the moment"),
     });
     checks.push(match known {
-        Ok(known) if serve.is_some() => sources_check(&known.stored, sources),
+        Ok(known) if serve.is_some() => sources_check(&known.stored, sources, running),
         Ok(_) => GROUP.skipped("sources", "no serve runs to compare them with"),
         Err(why) => GROUP.skipped("sources", why),
     });
@@ -83,7 +83,7 @@ fn serve_check(holder: Option<&str>, running: Option<&Running>, now: DateTime<Ut
     }
 }
 
-fn sources_check(stored: &[StoredSource], sources: &[SourceSettings]) -> Check {
+fn sources_check(stored: &[StoredSource], sources: &[SourceSettings], running: Option<&Running>) -> Check {
     let is_read = |source: &&SourceSettings| {
         stored.iter().filter(|stored| stored.retired_at.is_none()).any(|stored| is_of(stored, source))
     };
@@ -101,6 +101,10 @@ fn sources_check(stored: &[StoredSource], sources: &[SourceSettings]) -> Check {
             let found = format!("the running serve reads {}, which these settings do not name", strange.join(", "));
             GROUP.warning("sources", found, fix)
         }
+        (unread, _) if let Some(why) = running.and_then(|running| why_unread(unread, running)) => {
+            let found = format!("the running serve cannot read {}: {why}", unread.join(", "));
+            GROUP.warning("sources", found, "`suppressd status` follows it, and it tries again by itself")
+        }
         (unread, _) => {
             let found = format!("the running serve does not read {}, which these settings name", unread.join(", "));
             GROUP.warning("sources", found, fix)
@@ -108,9 +112,46 @@ fn sources_check(stored: &[StoredSource], sources: &[SourceSettings]) -> Check {
     }
 }
 
+/// Returns what the running serve says of why it cannot read any of these sources, if it does.
+fn why_unread(unread: &[&str], running: &Running) -> Option<String> {
+    let troubles: Vec<&str> =
+        unread.iter().filter_map(|name| running.sources.get(*name)).map(|trouble| trouble.what.as_str()).collect();
+    let silent = || running.problems.get("notion").cloned();
+    if troubles.is_empty() { silent() } else { Some(troubles.join("; ")) }
+}
+
 fn is_of(stored: &StoredSource, source: &SourceSettings) -> bool {
     match source.table {
         TableId::DataSource(id) => stored.id == id,
         TableId::Database(id) => stored.database == Some(id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn why_a_source_is_not_read_is_said_as_the_serve_says_it() {
+        let running = |problems, sources| -> Running {
+            let at = "2026-11-22T12:00:00Z";
+            serde_json::from_value(json!({
+                "at": at, "pid": 1, "queue": 0, "looks": 0, "budgets": [], "problems": problems, "sources": sources,
+            }))
+            .unwrap()
+        };
+        let silent = json!({"notion": "Notion cannot be reached", "worker": "ended"});
+        let refused = json!({"portfolio": {"what": "its token is refused", "is_refused": true}});
+        for (problems, sources, expected) in [
+            (json!({}), json!({}), None),
+            (json!({"worker": "ended"}), json!({}), None),
+            (silent.clone(), json!({}), Some("Notion cannot be reached")),
+            (silent, refused.clone(), Some("its token is refused")),
+            (json!({}), refused, Some("its token is refused")),
+        ] {
+            assert_eq!(why_unread(&["portfolio"], &running(problems, sources)).as_deref(), expected);
+        }
     }
 }

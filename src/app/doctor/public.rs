@@ -266,7 +266,11 @@ fn unanswered(url: &Url, error: reqwest::Error) -> Check {
     let is_refused = is_refused(&error);
     let why = told(&error.without_url());
     let lower = why.to_lowercase();
-    if ["certificate", "tls", "handshake", "corrupt message"].iter().any(|word| lower.contains(word)) {
+    if ["corrupt message", "handshake eof"].iter().any(|word| lower.contains(word)) {
+        let fix = "put a proxy with a certificate there, or name the port where it listens: Notion sends to https only";
+        return GROUP.failed(name, format!("no TLS answers at {url}: {why}"), fix);
+    }
+    if ["certificate", "tls", "handshake"].iter().any(|word| lower.contains(word)) {
         let fix = "renew the certificate, for this very name and with its whole chain: Notion trusts no other";
         return GROUP.failed(name, format!("{url} is not trusted: {why}"), fix);
     }

@@ -17,13 +17,19 @@ pub(super) fn checks(report: &SchemaReport) -> Vec<Check> {
         return vec![GROUP.skipped("sources", "no source is known")];
     }
     let several = report.sources.len() > 1;
-    report.sources.iter().flat_map(|fit| of_source(fit, several)).collect()
+    let mut checks: Vec<Check> =
+        report.sources.iter().flat_map(|fit| of_source(fit, several, report.not_live.as_deref())).collect();
+    if let (Some(why), true) = (&report.not_live, report.sources.iter().any(|fit| !fit.roles.is_empty())) {
+        checks.insert(0, GROUP.skipped("properties", format!("{why}: they are judged as they were read last")));
+    }
+    checks
 }
 
-fn of_source(fit: &SourceFit, several: bool) -> Vec<Check> {
+fn of_source(fit: &SourceFit, several: bool, not_live: Option<&str>) -> Vec<Check> {
     let name = |what: &str| if several { format!("{}: {what}", fit.name) } else { what.to_owned() };
     if fit.roles.is_empty() {
         let why = fit.problems.first().map_or("its schema is not known", String::as_str);
+        let why = not_live.map_or_else(|| why.to_owned(), |not_live| format!("{not_live}; {why}"));
         return vec![GROUP.skipped(name("properties"), why)];
     }
     let mut checks: Vec<Check> = fit.roles.iter().map(|role| role_check(name(role.role.name()), role)).collect();
@@ -58,7 +64,7 @@ fn role_check(name: String, fit: &RoleFit) -> Check {
         ),
         (Some(property), Found::ById) => GROUP.warning(
             name,
-            format!("{} was {wanted:?} before it was renamed, and is still read", named(property)),
+            format!("no property is named {wanted:?}; {key} is read on from {}, known by its id", named(property)),
             format!("set {key} = {:?} under [source.properties]", property.name),
         ),
         (Some(property), _) => GROUP.well(name, named(property)),

@@ -25,6 +25,11 @@ pub(super) fn checks(config: Option<&Config>, problems: Option<&Problems>, stran
         };
         checks.push(group.well("values", from));
     }
+    if config.is_none() {
+        let why = "the settings name some of the variables, and cannot be read";
+        checks.push(group.skipped("environment", why));
+        return checks;
+    }
     for stranger in strangers {
         let fix = match &stranger.meant {
             Some(meant) => format!("did you mean {meant}?"),

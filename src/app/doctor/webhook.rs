@@ -15,7 +15,6 @@ use crate::{
     config::{Config, Subscription},
     duration,
     intake::token_file::TokenFileError,
-    model::sweep::{SweepReport, Told},
     notion::signature::VerificationToken,
 };
 
@@ -92,33 +91,16 @@ fn last_event(known: &Known, has_token: bool, now: DateTime<Utc>) -> Check {
     let name = "last event";
     let look = "open the connection's settings in Notion, Webhooks tab: is the subscription active, its URL right, and \
                 are all kinds of events ticked?";
-    let report = known.status.last_sweep.as_ref().and_then(|sweep| sweep.report.as_ref());
-    let untold = report.map_or(0, untold);
+    let said = known.status.diagnosis.as_ref().map(|said| format!("; the last sweep says: {said}")).unwrap_or_default();
     let ago = |at: DateTime<Utc>| duration::told((now - at).num_seconds().max(0).unsigned_abs());
-    match (&known.last_event, report) {
-        (None, _) if !has_token => GROUP.skipped(name, "none ever came, and there is no token yet to verify one with"),
-        (None, _) => GROUP.warning(name, "none ever came", look),
-        (Some(event), Some(report)) if untold > 0 && event.received_at < report.started_at => GROUP.warning(
-            name,
-            format!(
-                "{} came {} ago, and the last sweep found {untold} changes that no event had told",
-                event.kind,
-                ago(event.received_at)
-            ),
-            look,
-        ),
-        (Some(event), _) => {
-            let but = match untold {
-                0 => String::new(),
-                some => format!("; the last sweep found {some} changes that no event had told"),
-            };
-            GROUP.well(name, format!("{} came {} ago{but}", event.kind, ago(event.received_at)))
+    match &known.last_event {
+        None if !has_token => GROUP.skipped(name, "none ever came, and there is no token yet to verify one with"),
+        None => GROUP.warning(name, "none ever came", look),
+        Some(event) => {
+            let found = format!("{} came {} ago{said}", event.kind, ago(event.received_at));
+            if known.status.subscription_suspect { GROUP.warning(name, found, look) } else { GROUP.well(name, found) }
         }
     }
-}
-
-fn untold(report: &SweepReport) -> u64 {
-    if report.dry_run { 0 } else { report.drift.told.get(&Told::Never).copied().unwrap_or_default() }
 }
 
 fn waiting(known: &Known) -> Check {

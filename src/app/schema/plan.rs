@@ -8,6 +8,10 @@ use crate::{
     model::page::{Role, Schema},
 };
 
+/// What is to be done where an existing property looks like a missing one.
+const DECIDE: &str =
+    "name the existing one in the settings, or say which are to be added: --only NAME, or --yes for all";
+
 /// What somebody asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Order {
@@ -69,17 +73,32 @@ impl Plan {
             .map(|only| format!("«{only}»"))
             .collect();
         if !unknown.is_empty() {
-            plan.refused = Some(format!("nothing is missing that is called {}", unknown.join(" or ")));
+            let names: Vec<String> = missing
+                .iter()
+                .filter(|(role, name)| kind_of(role.role).is_some() && !is_there(schema, name))
+                .map(|(_, name)| format!("«{name}»"))
+                .collect();
+            let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+            let unknown = unknown.join(" or ");
+            plan.refused =
+                Some(format!("nothing is missing that is called {unknown}; missing, and can be added: {names}"));
         }
         let mut doubted = Vec::new();
         for (role, name) in missing {
             let left = |why: &str| Left { name: name.to_owned(), role: role.role, why: why.to_owned() };
             let Some(kind) = kind_of(role.role) else {
-                plan.left.push(left("add it in Notion by hand: its options are your own words"));
+                let by_hand = "add it in Notion by hand: its options are your own words";
+                plan.left.push(match &role.did_you_mean {
+                    Some(near) => {
+                        let set = format!("set {} = {near:?} under [source.properties]", role.role.name());
+                        left(&format!("«{near}» looks like it: {set}, or {by_hand}"))
+                    }
+                    None => left(by_hand),
+                });
                 continue;
             };
             // Whatever the mapping makes of it, a name that is there would be changed instead of added.
-            if schema.properties.iter().any(|property| same(&property.name, name)) {
+            if is_there(schema, name) {
                 plan.left.push(left("there is one of this name, which is not changed"));
             } else if !order.only.is_empty() && !is_named(name) {
                 plan.left.push(left("it was not named with --only"));
@@ -91,7 +110,7 @@ impl Plan {
             }
         }
         if !doubted.is_empty() {
-            plan.refused.get_or_insert_with(|| doubted.join("; "));
+            plan.refused.get_or_insert_with(|| format!("{}: {DECIDE}", doubted.join("; ")));
         }
         plan
     }
@@ -117,12 +136,18 @@ const fn kind_of(role: Role) -> Option<&'static str> {
     }
 }
 
+fn is_there(schema: &Schema, name: &str) -> bool {
+    schema.properties.iter().any(|property| same(&property.name, name))
+}
+
 fn same(name: &str, other: &str) -> bool {
     name.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use uuid::Uuid;
 
     use super::*;
@@ -141,6 +166,10 @@ mod tests {
     };
 
     fn plan(properties: &[(&str, &str)], order: &Order) -> Plan {
+        planned(properties, Names::default(), order)
+    }
+
+    fn planned(properties: &[(&str, &str)], names: Names, order: &Order) -> Plan {
         let id = DataSourceId::from_uuid(Uuid::nil());
         let property = |(name, kind): &(&str, &str)| SchemaProperty {
             id: (*name).to_owned(),
@@ -157,7 +186,7 @@ mod tests {
         let source = SourceSettings {
             name: "crm".to_owned(),
             table: TableId::DataSource(id),
-            names: Names::default(),
+            names,
             hard: HardStatuses::default(),
         };
         let sight = Sight { sources: vec![source], live: Ok(vec![Ok(schema.clone())]) };
@@ -195,7 +224,12 @@ mod tests {
         let other = plan(&table, &Order { only: vec!["Crunchbase".to_owned()], ..Order::default() });
         assert_eq!((other.refused.as_ref(), names(&other)), (None, vec!["Crunchbase"]), "nobody asked for Website");
         let unknown = plan(&table, &Order { only: vec!["Colour".to_owned()], ..Order::default() });
-        assert!(unknown.refused.unwrap().contains("«Colour»"));
+        let refused = unknown.refused.unwrap();
+        assert!(
+            refused.contains("called «Colour»; missing, and can be added: «Canonical Key», «Website», "),
+            "{refused}"
+        );
+        assert!(!refused.contains("«Company Name»") && !refused.contains("--yes"), "{refused}");
     }
 
     #[test]
@@ -204,5 +238,20 @@ mod tests {
         let plan = plan(&table, &Order { yes: true, ..Order::default() });
         assert!(!names(&plan).iter().any(|name| ["Website", "Status", "Canonical Key"].contains(name)), "{plan:?}");
         assert!(plan.left.iter().any(|left| left.role == Role::Status && left.why.contains("by hand")), "{plan:?}");
+        let plan = self::plan(&[("Name", "title"), ("Statuz", "status")], &Order::default());
+        let why = &plan.left.iter().find(|left| left.role == Role::Status).unwrap().why;
+        assert!(why.contains("«Statuz» looks like it: set status = \"Statuz\""), "{why}");
+    }
+
+    #[test]
+    fn a_property_of_the_usual_name_is_doubted_too() {
+        let names = BTreeMap::from([(Role::Crunchbase, "CB".to_owned()), (Role::Website, "Web page".to_owned())]);
+        let table = [("Name", "title"), ("Status", "status"), ("Crunchbase", "url"), ("Website", "url")];
+        let refused = planned(&table, names.into(), &Order::default()).refused.unwrap();
+        for words in
+            ["«Crunchbase» looks like CB (set crunchbase = \"Crunchbase\")", "«Website» looks like Web page", "--yes"]
+        {
+            assert!(refused.contains(words), "{refused}");
+        }
     }
 }

@@ -66,7 +66,7 @@ pub struct RoleFit {
 pub enum Found {
     /// By its name.
     ByName,
-    /// By its id: it was renamed.
+    /// By its id: none has the wanted name.
     ById,
     /// It is the title, which stands in for the company's name.
     AsTitle,
