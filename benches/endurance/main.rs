@@ -56,6 +56,7 @@ fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let minutes = arguments.nth(1).map_or(if quick { 1 } else { MINUTES }, |minutes| minutes.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let _within = runtime.enter();
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let database = folder.path().join("years.db");
     let (simulator, mut scenario) = runtime.block_on(workspace());

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod export;
+mod form;
 pub mod import;
 mod part;
 pub mod restore;
@@ -19,12 +20,6 @@ use crate::{
     model::contents::Contents,
     store::{StoreError, sqlite},
 };
-
-/// How a SQLite database begins.
-const SQLITE: &[u8] = b"SQLite format 3\0";
-
-/// How a zstd frame begins.
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Tables of another program, in a file that is ours as well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,6 +68,20 @@ pub enum CopyError {
     /// Something else stands where a copy is to go.
     #[error("{} is there and is no earlier copy, so it is not overwritten: name another file", .0.display())]
     NotACopy(PathBuf),
+    /// A copy stands there that holds what this one would not.
+    #[error(
+        "{} holds tables that the database has none of ({tables}), so it is not overwritten: name another file",
+        path.display()
+    )]
+    HoldsMore {
+        /// The file.
+        path: PathBuf,
+        /// Their names.
+        tables: String,
+    },
+    /// Something else stands where an export is to go.
+    #[error("{} is there and is no earlier export, so it is not overwritten: name another file", .0.display())]
+    NotAnExport(PathBuf),
     /// A database with a WAL is worked on, or its process died.
     #[error(
         "{} has a WAL beside it, so it is a database that somebody works on, not a copy: make a copy of it with \
@@ -92,6 +101,17 @@ pub enum CopyError {
     /// The file is an export.
     #[error("{0} is an export, not a backup: `suppressd import {0}` takes it")]
     AnExport(String),
+    /// The file is a backup.
+    #[error("{0} is a backup, not an export: `suppressd restore` takes such a file")]
+    ABackup(String),
+    /// A file unpacks to more than it says.
+    #[error("{} is no backup: it goes on behind the {bytes} bytes of its database", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        bytes: u64,
+    },
     /// A suppressd works on the database.
     #[error("a suppressd works on {}: stop it first (`systemctl stop suppressd`, or end the command)", .0.display())]
     Busy(PathBuf),

@@ -6,7 +6,8 @@
 //! 1. **Shared hosts and hard statuses**, since only this can fail, when the store does not take it. No answer is more
 //!    lenient in between than before or after, and no request waits: `cache/rederive.rs` argues that.
 //! 2. **The log level.**
-//! 3. **Verification tokens**: a delivery is held against the tokens that count when its body has come.
+//! 3. **Verification tokens**: a delivery is held against the tokens that count when its body has come. Those of a source
+//!    that the settings do not have any more count until the restart, as the source is served until then.
 //! 4. **The admin token**, unless that would open a door to others that was started closed: whether it is needed
 //!    depends on the address that is listened on, and not on the one that a restart would take.
 //! 5. **Tokens for Notion**. A question that is on its way is seen through; if it is refused, that is said of the old
@@ -60,6 +61,9 @@ use crate::{
     sources::{SourceSettings, Sources},
     store::{Store as _, StoreError, sqlite::SqliteStore},
 };
+
+/// So many problems are told and kept: who has more has named the wrong file.
+const PROBLEMS_MAX: usize = 20;
 
 /// What of a running `serve` settings can change.
 #[derive(Debug, Clone)]
@@ -124,7 +128,7 @@ pub struct Reloader {
     means: Means,
     /// The settings that it was started with: what needs a restart is compared with these.
     started: Config,
-    /// The settings that were taken last.
+    /// The settings that were taken last, with every source that is served, whether or not it is in the file still.
     taken: Mutex<Config>,
 }
 
@@ -154,8 +158,13 @@ impl Reloader {
         self.means.observer.reloading();
         let read = Config::read(&self.means.flags, &self.means.environment);
         let read = read.map_err(|problems| problems.iter().map(ToString::to_string).collect());
-        let reloaded = match read.and_then(|config: Config| Ok((judge(&config)?, config))) {
-            Ok((judged, config)) => self.take(&mut taken, judged, config).await,
+        let judged = read.and_then(|config: Config| {
+            judge(&config)?;
+            let counts = config.with_what_is_served(&taken, &self.started);
+            Ok((judge(&counts)?, counts, config))
+        });
+        let reloaded = match judged {
+            Ok((judged, counts, config)) => self.take(&mut taken, judged, (counts, &config)).await,
             Err(problems) => Err(problems),
         };
         let reloaded = self.tell(reloaded).await;
@@ -166,9 +175,15 @@ impl Reloader {
         reloaded
     }
 
-    /// Takes what can be taken; returns the names of what has changed and of what needs a restart.
-    async fn take(&self, taken: &mut Config, judged: Judged, config: Config) -> Result<Names, Vec<String>> {
-        let changed: Vec<_> = config.differences(taken).into_iter().filter(|it| it.is_live).map(|it| it.name).collect();
+    /// Takes what can be taken of `config`, which counts with the sources that are served still; returns the names of what
+    /// has changed and of what needs a restart.
+    async fn take(
+        &self,
+        taken: &mut Config,
+        judged: Judged,
+        (counts, config): (Config, &Config),
+    ) -> Result<Names, Vec<String>> {
+        let changed: Vec<_> = counts.differences(taken).into_iter().filter(|it| it.is_live).map(|it| it.name).collect();
         let waiting = config.differences(&self.started).into_iter().filter(|it| !it.is_live).map(|it| it.name);
         let mut names = Names { changed, needs_restart: waiting.collect() };
         self.take_rules(&judged).await.map_err(|error| vec![format!("they cannot be taken now: {}", told(&error))])?;
@@ -189,7 +204,7 @@ impl Reloader {
             }
         }
         self.take_tokens(&judged.sources);
-        *taken = config;
+        *taken = counts;
         Ok(names)
     }
 
@@ -289,6 +304,7 @@ impl Reloader {
                 Reloaded { at, outcome: ReloadOutcome::Taken, changed, needs_restart, problems: Vec::new() }
             }
             Err(problems) => {
+                let problems = first(problems);
                 metrics.settings_reloads.count(Reload::Refused);
                 metrics.errors.count(Part::Settings);
                 error!("the settings are refused, and those from before go on to count: {}", problems.join("; "));
@@ -303,6 +319,16 @@ impl Reloader {
         }
         reloaded
     }
+}
+
+/// Keeps so many problems as somebody reads, and says how many more there are.
+fn first(mut problems: Vec<String>) -> Vec<String> {
+    let more = problems.len().saturating_sub(PROBLEMS_MAX);
+    if more > 0 {
+        problems.truncate(PROBLEMS_MAX);
+        problems.push(format!("and {more} more"));
+    }
+    problems
 }
 
 /// Settings, by name.

@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     config::Config,
     lookup::listing::ListedEvent,
-    store::{EventFilter, EventState, Store as _},
+    store::{EventFilter, EventState, Store as _, sqlite::SqliteStore},
 };
 
 /// Runs one of the commands about events.
@@ -62,6 +62,8 @@ async fn list(config: &Config, state: Option<EventState>, limit: u32, json: bool
 
 async fn retry(config: &Config, event_id: Option<String>) -> anyhow::Result<ExitStatus> {
     database::is_there(&config.db_path)?;
+    // To open it for writing would make its tables, whosever file it is.
+    drop(SqliteStore::open_for_reading(&config.db_path)?);
     let store = app::store(config, &Clock::system())?;
     let wanted = event_id.clone();
     let count = store.write(move |rows| rows.unpark(wanted.as_deref())).await?;

@@ -26,7 +26,16 @@ pub(super) fn run(args: &HandshakeArgs, config: &Config) -> anyhow::Result<ExitS
     };
     let mut output = Output::stdout();
     if args.reset {
-        reset(&mut output, &meant)?;
+        if args.all {
+            for subscription in &meant {
+                reset(&mut output, &[subscription])?;
+            }
+        } else {
+            reset(&mut output, &meant)?;
+        }
+        if args.source.is_some() {
+            warn_of_others(&mut output, &meant, &all)?;
+        }
     } else if args.show {
         show(&mut output, &meant)?;
     } else {
@@ -66,7 +75,7 @@ fn reset<W: std::io::Write>(output: &mut Output<W>, meant: &[&Subscription]) -> 
             let which: Vec<_> = several.iter().map(|subscription| named(subscription)).collect();
             bail!(
                 anyhow!("several tokens are stored: {}", which.join("; "))
-                    .context(NextStep("say whose is to be forgotten with --source"))
+                    .context(NextStep("say whose is to be forgotten with --source, or forget all of them with --all"))
             )
         }
     };
@@ -76,6 +85,24 @@ fn reset<W: std::io::Write>(output: &mut Output<W>, meant: &[&Subscription]) -> 
     if !subscription.is_configured {
         output.line(
             "every delivery that it signs is refused until the next handshake, which is taken: create the subscription anew",
+        )?;
+    }
+    Ok(())
+}
+
+/// A handshake does not say whose it is, so that a token can lie where that of another connection belongs.
+fn warn_of_others<W: std::io::Write>(
+    output: &mut Output<W>,
+    meant: &[&Subscription],
+    all: &[Subscription],
+) -> anyhow::Result<()> {
+    let others = all.iter().filter(|other| !meant.contains(other) && !other.is_configured);
+    for other in others.filter(|other| matches!(app::token_file(other).read(), Ok(Some(_)))) {
+        output.line(format_args!("{WARNING}a token is stored for {}{WARNING:#}", named(other)))?;
+        output.line(
+            "it may be the one that is meant here: a handshake does not say whose it is, and one that is known already \
+             is not taken again. Where «Resend token» brings nothing, forget every stored token with `suppressd handshake \
+             --reset --all`, and let Notion send that of each connection again",
         )?;
     }
     Ok(())

@@ -21,6 +21,18 @@ pub struct Difference {
 }
 
 impl Config {
+    /// Returns these settings with what of `before` goes on to count while a `serve` runs that was `started` with others:
+    /// the sources that it serves, and where a handshake keeps their tokens.
+    #[must_use]
+    pub fn with_what_is_served(&self, before: &Self, started: &Self) -> Self {
+        let mut all = self.clone();
+        let has = |sources: &[Described], it: &Described| sources.iter().any(|source| is(source, it));
+        let served = before.sources.iter().filter(|it| has(&started.sources, it) && !has(&self.sources, it));
+        all.sources.extend(served.cloned());
+        all.handshake_token_path.clone_from(&started.handshake_token_path);
+        all
+    }
+
     /// Lists what differs from `before`.
     pub fn differences(&self, before: &Self) -> Vec<Difference> {
         let mut differing: Vec<_> = settings::ALL
@@ -47,11 +59,13 @@ impl Config {
     }
 }
 
-/// Lists what differs between sources: those of one name or of one table are the same source.
+/// Returns whether two are the same source: those of one name or of one table are.
+fn is(one: &Described, other: &Described) -> bool {
+    one.name == other.name || (one.table.is_some() && one.table == other.table)
+}
+
+/// Lists what differs between sources.
 fn of_sources(now: &[Described], before: &[Described]) -> Vec<Difference> {
-    let is = |one: &Described, other: &Described| {
-        one.name == other.name || (one.table.is_some() && one.table == other.table)
-    };
     let mut differing = Vec::new();
     let mut differs = |name: String, is_live| differing.push(Difference { name, is_live });
     for source in now {

@@ -266,6 +266,7 @@ mod tests {
             data_source: DataSourceId::from_uuid(OURS),
             database: None,
             title: String::new(),
+            unmapped: Vec::new(),
             properties: vec![
                 property("title", "Company Name", "title"),
                 property("url", "Website", kind),

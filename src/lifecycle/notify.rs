@@ -8,7 +8,17 @@
 //! hangs all end it, and systemd starts the service anew. A part that says that it *fails* is alive: no restart makes
 //! Notion answer or the disk larger, and meanwhile deliveries and questions are still answered.
 
-use std::{convert::Infallible, future::pending, time::Duration};
+use std::{
+    convert::Infallible,
+    env,
+    future::pending,
+    sync::{
+        OnceLock,
+        mpsc::{self, SyncSender},
+    },
+    thread,
+    time::Duration,
+};
 
 use sd_notify::NotifyState;
 use tokio::{
@@ -34,6 +44,9 @@ const EXTENSIONS_MAX: u32 = 360;
 
 /// What a stop takes beyond its grace period: parts that are told to end at once, and the runtime.
 const AFTER_GRACE: Duration = Duration::from_secs(5);
+
+/// So many words wait at most for systemd to read those before.
+const WORDS_MAX: usize = 32;
 
 /// The longest status that is told.
 const STATUS_CHARS_MAX: usize = 400;
@@ -137,9 +150,40 @@ fn one_line(text: &str) -> String {
     text.chars().take(STATUS_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// Hands a word to the thread that tells systemd, if it wants to hear any.
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        debug!(error = &error as &dyn std::error::Error, "systemd cannot be told");
+    static WORDS: OnceLock<Option<SyncSender<String>>> = OnceLock::new();
+    if env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    let words = WORDS.get_or_init(|| {
+        teller(|word| {
+            if let Err(error) = sd_notify::notify(&[NotifyState::Custom(word)]) {
+                debug!(error = &error as &dyn std::error::Error, "systemd cannot be told");
+            }
+        })
+    });
+    hand(words.as_ref(), states);
+}
+
+/// Starts a thread that sends what it is handed: whoever does not read what is sent makes that thread wait and nobody else.
+fn teller(send: impl Fn(&str) + Send + 'static) -> Option<SyncSender<String>> {
+    let (words, heard) = mpsc::sync_channel::<String>(WORDS_MAX);
+    let sending = move || heard.iter().for_each(|word| send(&word));
+    match thread::Builder::new().name("systemd".to_owned()).spawn(sending) {
+        Ok(_it_ends_with_the_process) => Some(words),
+        Err(error) => {
+            debug!(error = &error as &dyn std::error::Error, "systemd cannot be told");
+            None
+        }
+    }
+}
+
+/// Hands over one word without waiting: what finds no place is not said.
+fn hand(words: Option<&SyncSender<String>>, states: &[NotifyState<'_>]) {
+    let word = states.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    if words.is_some_and(|words| words.try_send(word).is_err()) {
+        debug!("systemd does not listen");
     }
 }
 
@@ -272,6 +316,28 @@ mod tests {
         let forever = starting_told_to(&tell, "opening", pending::<()>());
         timeout(2 * EXTENSIONS_MAX * ROUND, forever).await.unwrap_err();
         assert_eq!(told.taken().len() - 1, usize::try_from(EXTENSIONS_MAX).unwrap());
+    }
+
+    #[test]
+    fn whoever_does_not_read_what_is_told_holds_nobody_up() {
+        let (told, heard) = mpsc::channel();
+        let (read, reading) = mpsc::channel::<()>();
+        let words = teller(move |word| {
+            reading.recv().unwrap();
+            told.send(word.to_owned()).unwrap();
+        });
+        hand(words.as_ref(), &[NotifyState::Ready, NotifyState::Status("serving")]);
+        for _ in 0..10 * WORDS_MAX {
+            hand(words.as_ref(), &[NotifyState::Watchdog]);
+        }
+        drop(words);
+        // It may have ended by the last of them.
+        let _taken = (0..=WORDS_MAX).take_while(|_| read.send(()).is_ok()).count();
+        assert_eq!(heard.recv().unwrap(), "READY=1\nSTATUS=serving");
+        let rest: Vec<String> = heard.iter().collect();
+        // One more finds a place where the first was taken up in time.
+        assert!([WORDS_MAX - 1, WORDS_MAX].contains(&rest.len()), "{}", rest.len());
+        assert!(rest.iter().all(|word| word == "WATCHDOG=1"));
     }
 
     #[test]

@@ -284,6 +284,7 @@ mod tests {
             database: None,
             title: "CRM".to_owned(),
             properties: properties.iter().map(property).collect(),
+            unmapped: Vec::new(),
         }
     }
 

@@ -203,6 +203,9 @@ pub struct Schema {
     pub title: String,
     /// Its properties.
     pub properties: Vec<SchemaProperty>,
+    /// The names of properties that cannot be mapped, as they show no id or no type. They are there all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmapped: Vec<String>,
 }
 
 /// One property of a schema.

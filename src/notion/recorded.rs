@@ -219,6 +219,7 @@ impl Recording {
             database: None,
             title: "recorded pages".to_owned(),
             properties: shape.values().cloned().collect(),
+            unmapped: Vec::new(),
         });
         inferred.collect()
     }

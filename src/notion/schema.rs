@@ -24,7 +24,7 @@ pub enum SchemaError {
     Field(&'static str),
 }
 
-/// Reads a data source object. A property without id or type cannot be mapped and is left out.
+/// Reads a data source object. Of a property without id or type, which cannot be mapped, only the name is kept.
 pub fn schema(json: &Json) -> Result<Schema, SchemaError> {
     if json.get("object").and_then(Json::as_str) != Some("data_source") {
         return Err(SchemaError::NotADataSource);
@@ -34,6 +34,11 @@ pub fn schema(json: &Json) -> Result<Schema, SchemaError> {
         data_source: parsed(json, "id").ok_or(SchemaError::Field("id"))?,
         database: json.get("parent").and_then(|parent| parsed(parent, "database_id")),
         title: json.get("title").and_then(|title| plain_text(&title.into())).unwrap_or_default(),
+        unmapped: properties
+            .iter()
+            .filter(|(name, json)| property(name, json).is_none())
+            .map(|(name, _)| name.clone())
+            .collect(),
         properties: properties.iter().filter_map(|(name, json)| property(name, json)).collect(),
     })
 }
@@ -120,10 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn a_property_that_cannot_be_mapped_is_left_out() {
+    fn of_a_property_that_cannot_be_mapped_the_name_is_kept() {
         let mut json = source();
         json["properties"] = json!({"A": {"id": "a"}, "B": {"type": "url"}, "C": null});
-        assert_eq!(schema(&json).unwrap().properties, Vec::new());
+        let schema = schema(&json).unwrap();
+        assert_eq!((schema.properties, schema.unmapped), (Vec::new(), ["A", "B", "C"].map(str::to_owned).to_vec()));
     }
 
     #[test]

@@ -336,7 +336,8 @@ mod tests {
         };
         let all = [["title", "Company Name", "title", ""]];
         let properties = all.iter().chain(properties).map(property).collect();
-        let schema = Schema { data_source: SOURCE, database: None, title: String::new(), properties };
+        let schema =
+            Schema { data_source: SOURCE, database: None, title: String::new(), properties, unmapped: Vec::new() };
         Basis::of(&schema, &mapping::resolve(&schema, &Names::default(), None).unwrap().mapping)
     }
 

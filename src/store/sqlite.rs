@@ -45,7 +45,7 @@ pub use crate::store::sqlite::{
 };
 pub(crate) use crate::store::sqlite::{
     carried::{alone, make_ready, take_over},
-    copy::{contents_of, inspect, note, online, others_in},
+    copy::{contents_of, inspect, into_wal, note, online, others_in, others_of_copy},
     lines::{KIND, write as write_lines},
 };
 use crate::store::{

@@ -9,6 +9,7 @@ use std::{
 
 use fastrand::Rng;
 use serde_json::Value as Json;
+use suppressd::clock::Clock;
 
 use crate::{
     copies::{digest, parts, proven},
@@ -190,4 +191,32 @@ fn a_cache_that_is_there_stays_unless_it_is_to_be_replaced_and_keys_that_are_los
     assert_eq!(program.run(&["check", "of-the-pipeline.com"]).status, Some(0), "others' rows stay");
     assert_eq!((program.number("SELECT count(*) FROM signals"), program.number(kept)), (1, id));
     assert_eq!(program.number("SELECT count(*) FROM suppressd_sweeps WHERE state = 'asked'"), 1);
+}
+
+#[test]
+fn what_lies_in_the_future_is_not_imported() {
+    let program = proven();
+    let lines = lines(&program);
+    let before = digest(&program, &program.database());
+    let ahead = |minutes: i64| (Clock::system().now() + chrono::TimeDelta::minutes(minutes)).timestamp_micros();
+    for (kind, name) in [("page", "last_edited_time"), ("page", "observed_at"), ("source", "watermark")] {
+        let at = lines.iter().position(|line| line.contains(&format!("\"kind\":\"{kind}\""))).unwrap();
+        let with = |time: Json| {
+            let mut lines = lines.clone();
+            let mut row: Json = serde_json::from_str(&lines[at]).unwrap();
+            row[name] = time;
+            lines[at] = row.to_string();
+            import(&program, &joined(&lines), &["--replace"])
+        };
+        // SQLite would make a number of each.
+        let (number, real) = (ahead(10), f64::from(2_000_000_000) * 1e6);
+        for time in [number.into(), number.to_string().into(), serde_json::json!({"real": real.to_bits()})] {
+            let said = with(time);
+            said.fails_with(&format!("line {} of e.jsonl: the {name} of this {kind}", at + 1));
+        }
+        assert_eq!(digest(&program, &program.database()), before, "{name}");
+        // Two clocks differ by a little.
+        let said = with(ahead(3).into());
+        assert!(!said.err.contains("minutes ahead"), "{said:?}");
+    }
 }

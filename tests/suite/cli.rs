@@ -195,6 +195,21 @@ fn without_a_database_every_question_tells_the_next_step_and_makes_none() {
 }
 
 #[test]
+fn a_database_of_somebody_else_gets_no_tables_from_a_command_about_events() {
+    for sql in ["", "CREATE TABLE notes (text)"] {
+        let program = Program::new();
+        fs::write(program.database(), "").unwrap();
+        program.sql(sql);
+        let before = fs::read(program.database()).unwrap();
+        for words in [&["events", "list"][..], &["events", "retry", "--all"], &["events", "retry", "one"]] {
+            let said = program.run(words);
+            assert_eq!((said.status, said.out.as_str()), (Some(2), ""), "{words:?}: {said:?}");
+            assert_eq!(fs::read(program.database()).unwrap(), before, "{words:?}");
+        }
+    }
+}
+
+#[test]
 fn keys_of_very_many_values_are_shown_soon() {
     let values = (0..60_000).map(|at| format!("a{at}.com"));
     let started = tokio::time::Instant::now();

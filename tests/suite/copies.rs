@@ -344,29 +344,34 @@ fn a_folder_keeps_the_newest_of_our_own_and_nothing_else_is_touched() {
     let program = proven();
     let folder = program.path("backups");
     fs::create_dir(&folder).unwrap();
-    let strangers =
-        ["signals.db", "suppressd-by-hand.db", "suppressd-20200101T000000Z.db.gz", "suppressd-20200101T000000Z.db-wal"];
+    let strangers = [
+        "signals.db",
+        "cache-by-hand.db",
+        "suppressd-20200101T000000Z.db",
+        "cache-20200101T000000Z.db.gz",
+        "cache-20200101T000000Z.db-wal",
+    ];
     for name in strangers {
         fs::write(folder.join(name), "of somebody else").unwrap();
     }
-    fs::create_dir(folder.join("suppressd-20200102T000000Z.db")).unwrap();
-    symlink(program.database(), folder.join("suppressd-20200103T000000Z.db")).unwrap();
-    let earlier: Vec<_> = (1..=5).map(|day| format!("suppressd-2021010{day}T000000Z.db.zst")).collect();
+    fs::create_dir(folder.join("cache-20200102T000000Z.db")).unwrap();
+    symlink(program.database(), folder.join("cache-20200103T000000Z.db")).unwrap();
+    let earlier: Vec<_> = (1..=5).map(|day| format!("cache-2021010{day}T000000Z.db.zst")).collect();
     for name in earlier {
         fs::write(folder.join(name), "earlier").unwrap();
     }
     // Made while the clock went wrong: it stays the newest, and the new one stays as well.
-    fs::write(folder.join("suppressd-29990101T000000Z.db"), "of the future").unwrap();
+    fs::write(folder.join("cache-29990101T000000Z.db"), "of the future").unwrap();
     let said = program.run(&["backup", "backups", "--keep", "3", "--json"]);
     assert_eq!(said.status, Some(0), "{said:?}");
     let new = said.json()["path"].as_str().unwrap().to_owned();
     assert_eq!(said.json()["removed"].as_array().unwrap().len(), 4);
     let left = names(&folder);
     assert!(left.contains(Path::new(&new).file_name().unwrap().to_str().unwrap()));
-    let stays = ["suppressd-20210105T000000Z.db.zst", "suppressd-29990101T000000Z.db"];
-    let others = ["suppressd-20200102T000000Z.db", "suppressd-20200103T000000Z.db"];
+    let stays = ["cache-20210105T000000Z.db.zst", "cache-29990101T000000Z.db"];
+    let others = ["cache-20200102T000000Z.db", "cache-20200103T000000Z.db"];
     assert!(strangers.iter().chain(&stays).chain(&others).all(|name| left.contains(*name)), "{left:?}");
-    assert_eq!(left.len(), 4 + 2 + 2 + 1, "{left:?}");
+    assert_eq!(left.len(), 5 + 2 + 2 + 1, "{left:?}");
     program.run(&["backup", "b.db", "--keep", "3"]).fails_with("--keep is for a folder");
 }
 

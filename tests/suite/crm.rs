@@ -81,6 +81,7 @@ impl Crm {
             data_source: id,
             database: None,
             title: "Companies".to_owned(),
+            unmapped: Vec::new(),
             properties: properties
                 .map(|(name, kind, options)| SchemaProperty {
                     id: name.to_owned(),

@@ -465,6 +465,10 @@ async fn beside_a_running_serve_it_shares_the_budget_and_sends_itself_an_event()
     served.until("its first work is done", |program| {
         program.number("SELECT count(*) FROM suppressd_sweeps WHERE state NOT IN ('asked', 'running')") == 1
     });
+    served.until("it has said that all is well", |program| {
+        let well = "name = 'running' AND json_extract(value, '$.problems') = '{}'";
+        program.number(&format!("SELECT count(*) FROM suppressd_facts WHERE {well}")) == 1
+    });
     let before = contents(program);
     let report = served.examine(&["--public-url", url]).await;
     assert_eq!(report["failures"], 0, "{report:#}");

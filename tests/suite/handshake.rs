@@ -223,7 +223,12 @@ async fn a_second_connection_brings_a_token_of_its_own_and_neither_replaces_the_
     assert_ne!(said(&["handshake", "--reset", "--source", "deal"]).await.status, Some(0));
     assert_eq!(kept(), [Some("secret_one".to_owned()), Some("secret_two".to_owned())]);
 
-    assert_eq!(said(&["handshake", "--reset", "--source", "portfolio"]).await.status, Some(0));
+    let reset = said(&["handshake", "--reset", "--source", "portfolio"]).await;
+    assert_eq!(reset.status, Some(0));
+    for part in ["stored for source deals (NOTION_VERIFICATION_TOKEN)", "may be the one that is meant", "--reset --all"]
+    {
+        assert!(reset.out.contains(part) && !reset.out.contains("secret_"), "{part}: {}", reset.out);
+    }
     assert_eq!(kept(), [Some("secret_one".to_owned()), None]);
     tokio::time::sleep(SEEN).await;
     assert_eq!(deliver(&world, "forgotten", "secret_two").await, StatusCode::UNAUTHORIZED);
@@ -231,6 +236,16 @@ async fn a_second_connection_brings_a_token_of_its_own_and_neither_replaces_the_
     assert_eq!(kept(), [Some("secret_one".to_owned()), Some("secret_four".to_owned())]);
     assert_eq!(deliver(&world, "four", "secret_four").await, StatusCode::OK);
     assert_eq!(deliver(&world, "one still", "secret_one").await, StatusCode::OK);
+
+    // What a stranger sent, and what lies where another's belongs: all of it is forgotten, and each is sent again.
+    assert_ne!(said(&["handshake", "--all"]).await.status, Some(0));
+    assert_eq!(said(&["handshake", "--reset", "--all"]).await.status, Some(0));
+    assert_eq!(kept(), [None, None]);
+    tokio::time::sleep(SEEN).await;
+    for token in ["secret_four", "secret_five"] {
+        assert_eq!(world.post(&handshake(token), None).await, StatusCode::OK);
+        assert_eq!(deliver(&world, &format!("again {token}"), token).await, StatusCode::OK);
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod companies;
 mod connections;
 mod copies;
 mod copies_faults;
+mod copies_refused;
 mod crm;
 mod demo;
 mod digest;

@@ -426,6 +426,47 @@ fn without_a_serve_the_command_shows_how_it_stands() {
     assert_eq!(written.find("suppressd_queue_depth"), None);
     let folder: Vec<_> = program.temporary();
     assert!(folder.iter().all(|name| !name.contains(".suppressd-")), "{folder:?}");
+    fs::write(program.path(".suppressd-suppressd.prom.tmp"), "what one left that was killed").unwrap();
+    let link = program.path("link.prom");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    fs::write(&file, "").unwrap();
+    program.run(&["metrics", "--output", link.to_str().unwrap()]).fails_with("cannot be read");
+    assert!(fs::read_to_string(&file).unwrap().starts_with("# HELP suppressd_"));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(!program.path(".suppressd-suppressd.prom.tmp").exists());
     let none = Program::new().run(&["metrics"]);
     none.fails_with("there is no database");
+}
+
+#[test]
+fn the_command_writes_over_nothing_but_what_it_wrote() {
+    let program = Program::with_fixtures();
+    let whole = || fs::read(program.database()).unwrap();
+    let before = whole();
+    let database = program.database().to_str().unwrap().to_owned();
+    let (link, other) = (program.path("link"), program.path("other"));
+    std::os::unix::fs::symlink(&database, &link).unwrap();
+    fs::hard_link(&database, program.path("hard")).unwrap();
+    std::os::unix::fs::symlink("nowhere", program.path("dangling")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", program.path("device")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(program.path("pipe")).status().unwrap().success());
+    fs::write(&other, "my notes").unwrap();
+    for (name, told) in [
+        (&*database, "belongs to the database"),
+        (&format!("{database}-wal"), "belongs to the database"),
+        (&format!("{database}-journal"), "belongs to the database"),
+        ("link", "belongs to the database"),
+        ("hard", "belongs to the database"),
+        ("dangling", "leads nowhere"),
+        ("device", "no regular file"),
+        ("pipe", "no regular file"),
+        ("", "no regular file"),
+        ("other", "something else"),
+    ] {
+        let said = program.run(&["metrics", "--output", program.path(name).to_str().unwrap()]);
+        said.fails_with(told);
+        assert_eq!(whole(), before, "{name}");
+    }
+    assert_eq!(fs::read_to_string(other).unwrap(), "my notes");
+    assert!(!program.path("nowhere").exists());
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -137,6 +138,73 @@ async fn other_verification_tokens_count_for_the_next_delivery() {
     assert_eq!((post("3", &old).await, post("4", new).await), (StatusCode::OK, StatusCode::OK));
     assert_eq!(it.taken(&[("NOTION_VERIFICATION_TOKEN_PREVIOUS", "")]).await, ["notion.verification_token_previous"]);
     assert_eq!((post("5", &old).await, post("6", new).await), (StatusCode::UNAUTHORIZED, StatusCode::OK));
+}
+
+#[tokio::test]
+async fn a_source_that_is_served_until_the_restart_keeps_its_verification_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let (settings, file) = (folder.path().join("suppressd.toml"), folder.path().join("token"));
+    let deals = "[[source]]\nname = 'deals'\ndatabase_id = '3296958a07b853eeb6a8a1cc71849e2b'\n";
+    let portfolio = "[[source]]\nname = 'portfolio'\ndata_source_id = '253104cd-477e-809d-8dc4-ff2d96ae3090'\n\
+                     api_key_env = 'NOTION_API_KEY'\nverification_token_env = 'PORTFOLIO_TOKEN'\n";
+    let (portfolio_file, write) =
+        (folder.path().join("portfolio"), |path: &Path, text: &str| std::fs::write(path, text));
+    write(&settings, &format!("{deals}{portfolio}")).unwrap();
+    write(&file, "secret_old").unwrap();
+    write(&portfolio_file, "secret_portfolio").unwrap();
+    let variables = [
+        ("NOTION_DATABASE_ID", ""),
+        ("NOTION_VERIFICATION_TOKEN", ""),
+        ("NOTION_VERIFICATION_TOKEN_FILE", file.to_str().unwrap()),
+        ("PORTFOLIO_TOKEN_FILE", portfolio_file.to_str().unwrap()),
+        ("SUPPRESSD_CONFIG", settings.to_str().unwrap()),
+    ];
+    let it = Changing::of(World::begin(Settings::default(), &variables).await);
+    let page = it.world.workspace().create(company("Acme").website("https://acme.ai"));
+    let post = async |token: &str| {
+        let body = it.world.event(&uuid::Uuid::new_v4().to_string(), "page.created", page);
+        it.world.post(&body, Some(&signature(token, &body))).await
+    };
+    let check = async |good: &[&str], bad: &[&str]| {
+        for (tokens, answer) in [(good, StatusCode::OK), (bad, StatusCode::UNAUTHORIZED)] {
+            for token in tokens {
+                assert_eq!(post(token).await, answer, "{token}");
+            }
+        }
+    };
+    check(&["secret_old", "secret_portfolio"], &["secret_new", "secret_turned"]).await;
+    write(&portfolio_file, "secret_turned").unwrap();
+    assert_eq!(it.taken(&[]).await, ["source.portfolio.verification_token"]);
+    check(&["secret_old", "secret_turned"], &["secret_portfolio"]).await;
+
+    write(&settings, deals).unwrap();
+    write(&file, "secret_new").unwrap();
+    let reloaded = it.reload(&[]).await;
+    assert_eq!(reloaded.changed, ["notion.verification_token"], "{reloaded:?}");
+    assert_eq!(reloaded.needs_restart, ["source.portfolio (removed)"]);
+    check(&["secret_new", "secret_turned"], &["secret_old", "secret_portfolio"]).await;
+    assert_eq!(it.reload(&[]).await.needs_restart, ["source.portfolio (removed)"]);
+
+    // It comes back with another one, which is taken.
+    write(&settings, &format!("{deals}{portfolio}")).unwrap();
+    write(&portfolio_file, "secret_once_more").unwrap();
+    let reloaded = it.reload(&[]).await;
+    assert!(reloaded.needs_restart.is_empty(), "{reloaded:?}");
+    check(&["secret_new", "secret_once_more"], &["secret_turned"]).await;
+}
+
+#[tokio::test]
+async fn very_many_problems_are_counted_and_the_first_ones_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("suppressd.toml");
+    std::fs::write(&settings, "").unwrap();
+    let it = Changing::of(World::begin(Settings::default(), &[("SUPPRESSD_CONFIG", settings.to_str().unwrap())]).await);
+    let unknown: Vec<_> = (0..5_000).map(|n| format!("unknown_{n} = 1")).collect();
+    std::fs::write(&settings, unknown.join("\n")).unwrap();
+    let reloaded = it.reload(&[]).await;
+    assert_eq!((reloaded.outcome, reloaded.problems.len()), (ReloadOutcome::Refused, 21));
+    assert_eq!(reloaded.problems.last().unwrap(), "and 4980 more");
+    assert_eq!(it.world.ask("/v1/status").await.1["settings"], serde_json::to_value(&reloaded).unwrap());
 }
 
 #[tokio::test]

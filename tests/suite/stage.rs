@@ -254,7 +254,13 @@ impl Notion for Scripted {
             options: Vec::new(),
         };
         let properties = std::iter::once(title).chain(self.roles.iter().map(property)).collect();
-        Ok(vec![Schema { data_source: self.source, database: None, title: "CRM".to_owned(), properties }])
+        Ok(vec![Schema {
+            data_source: self.source,
+            database: None,
+            title: "CRM".to_owned(),
+            properties,
+            unmapped: Vec::new(),
+        }])
     }
 
     /// Gives the rows of the window in the order of their last edit, a hundred at a time.

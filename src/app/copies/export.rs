@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write},
     path::{Path, PathBuf},
 };
 
@@ -15,6 +15,7 @@ use crate::{
         AppError,
         copies::{
             CopyError,
+            form::{Form, plain},
             part::{self, Part},
             real,
         },
@@ -33,6 +34,9 @@ pub(super) const HEADER: &str = "suppressd-export";
 
 /// What the last line is.
 pub(super) const END: &str = "end";
+
+/// No first line is longer.
+const HEADER_BYTES_MAX: u64 = 64 * 1024;
 
 /// How much zstd tries.
 const LEVEL: i32 = 3;
@@ -69,14 +73,27 @@ pub fn run(config: &Config, to: Option<&Path>, zstd: bool, clock: &Clock) -> Res
     if real(&config.db_path) == to {
         return Err(CopyError::Itself(to).into());
     }
-    if to.exists() && !to.is_file() {
-        return Err(CopyError::NotACopy(to).into());
+    if to.exists() && !(to.is_file() && may_go(&to).map_err(CopyError::io("read", &to))?) {
+        return Err(CopyError::NotAnExport(to).into());
     }
     let part = Part::beside(&to)?;
     let (path, file): (PathBuf, File) = part.create("export")?;
     let contents = packed(config, file, zstd, clock)?;
     part::place(&path, &to)?;
     Ok(Exported { path: Some(to), contents })
+}
+
+/// Returns whether a file may be overwritten: it is empty, or an earlier export.
+fn may_go(path: &Path) -> io::Result<bool> {
+    if Form::of_file(path)? == Form::Empty {
+        return Ok(true);
+    }
+    let mut line = Vec::new();
+    let source = plain(Box::new(crate::files::open(path)?))?;
+    // What cannot be unpacked is none of ours.
+    let is_read = BufReader::new(source.take(HEADER_BYTES_MAX)).read_until(b'\n', &mut line).is_ok();
+    let header: Option<Json> = serde_json::from_slice(&line).ok().filter(|_| is_read);
+    Ok(header.is_some_and(|header| header.get(KIND).and_then(Json::as_str) == Some(HEADER)))
 }
 
 fn packed(config: &Config, into: impl Write, zstd: bool, clock: &Clock) -> Result<Contents, CopyError> {

@@ -4,7 +4,7 @@
 //! is none; then one transaction takes all of it over.
 
 use std::{
-    io::{self, BufRead, BufReader, Read},
+    io::{self, BufRead, Read},
     path::Path,
 };
 
@@ -15,8 +15,9 @@ use crate::{
     app::{
         AppError,
         copies::{
-            CopyError, ZSTD,
+            CopyError,
             export::{END, End, FORMAT, HEADER},
+            form::{Form, plain},
             part::Part,
             real,
         },
@@ -64,26 +65,20 @@ pub async fn run(config: &Config, from: Option<&Path>, old: OldCache, clock: &Cl
         None => Box::new(io::stdin().lock()),
         Some(path) => Box::new(crate::files::open(path).map_err(CopyError::io("read", path))?),
     };
+    let mut lines = plain(source).map_err(unread(&name))?;
+    if Form::of(lines.fill_buf().map_err(unread(&name))?) == Form::Sqlite {
+        return Err(CopyError::ABackup(name).into());
+    }
     let part = Part::beside(&database)?;
     let (path, file) = part.create("import.db")?;
     drop(file);
     let filling = Filling::new(&path, now).map_err(CopyError::unusable(&path))?;
-    let contents = gathered(&name, plain(source).map_err(unread(&name))?, filling)?;
+    let contents = gathered(&name, lines, filling)?;
     let taken = sqlite::take_over(&path, &database, old == OldCache::IsReplaced, now)
         .map_err(CopyError::unusable(&database))?;
     let Some(TakenOver { lost, lost_keys, others }) = taken else { return Err(CopyError::NotEmpty(database).into()) };
     drop(right);
     Ok(Imported { contents, entries_of_others: others, keys_lost: lost, keys_lost_list: lost_keys })
-}
-
-/// Unpacks what is packed.
-fn plain(source: Box<dyn Read>) -> io::Result<Box<dyn BufRead>> {
-    let mut source = BufReader::new(source);
-    Ok(if source.fill_buf()?.starts_with(ZSTD) {
-        Box::new(BufReader::new(zstd::Decoder::with_buffer(source)?))
-    } else {
-        Box::new(source)
-    })
 }
 
 fn gathered(file: &str, mut source: Box<dyn BufRead>, mut filling: Filling) -> Result<Contents, CopyError> {
@@ -131,14 +126,9 @@ impl Lines<'_> {
     fn next(&mut self, source: &mut dyn BufRead) -> Result<Option<Map<String, Json>>, CopyError> {
         let mut line = Vec::new();
         self.number += 1;
-        let read = source.take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
-        match read {
-            Ok(0) => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(CopyError::CutOff(self.file.to_owned()));
-            }
-            read => read.map_err(unread(self.file))?,
-        };
+        if source.take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(unread(self.file))? == 0 {
+            return Ok(None);
+        }
         if line.last() != Some(&b'\n') {
             return Err(if line.len() as u64 == LINE_BYTES_MAX {
                 self.wrong("it is longer than any row is")
@@ -163,5 +153,8 @@ impl Lines<'_> {
 }
 
 fn unread(file: &str) -> impl FnOnce(io::Error) -> CopyError {
-    CopyError::io("read", Path::new(file))
+    move |error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => CopyError::CutOff(file.to_owned()),
+        _ => CopyError::io("read", Path::new(file))(error),
+    }
 }

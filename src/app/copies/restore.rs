@@ -3,11 +3,11 @@
 //! Everything is made ready in a folder beside the database. What is then left to do is two steps: the old file gets a second
 //! name, and the new one takes its place by a rename, so that at every instant a whole database stands there. Only
 //! where the old one is so damaged that SQLite does not bring its WAL home, that is put aside before the rename: between
-//! the two the old file lacks it, and both stand aside under one name.
+//! the two the old file lacks it, and both stand aside under one name. Where the old file is gone, what it left is put aside
+//! before the rename as well: SQLite would play it into the new one.
 
 use std::{
-    fs::{self, File},
-    io::{self, BufReader, Read as _, Seek as _},
+    fs, io,
     os::unix::fs::{MetadataExt as _, chown},
     path::{Path, PathBuf},
 };
@@ -19,7 +19,7 @@ use crate::{
     app::{
         AppError,
         copies::{
-            CopyError, OtherTable, SQLITE, ZSTD, beside, folder_of,
+            CopyError, OtherTable, beside, folder_of, form,
             part::{self, Part},
             real, tables,
         },
@@ -33,6 +33,9 @@ use crate::{
         sqlite::{self, Alone, Inspected, SqliteStore},
     },
 };
+
+/// What SQLite keeps beside a database.
+const BESIDE: [&str; 3] = ["-wal", "-journal", "-shm"];
 
 /// Whether tables of other programs may be replaced with the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,59 +75,31 @@ pub async fn run(config: &Config, file: &Path, others: Others, clock: &Clock) ->
     let locks = SqliteStore::unopened(&database);
     let Some(right) = rights::alone(&locks).await? else { return Err(CopyError::Busy(database).into()) };
     let part = Part::beside(&database)?;
-    let new = unpacked(&part, &file)?;
-    let inspected = sqlite::inspect(&new).map_err(CopyError::unusable(&file))?;
+    let new = form::unpacked(&part, &file)?;
+    let inspected = sqlite::inspect(&new, &file).map_err(CopyError::unusable(&file))?;
     sqlite::make_ready(&new, now).map_err(CopyError::unusable(&file))?;
     let contents = sqlite::contents_of(&new).map_err(CopyError::unusable(&file))?;
     if contents != inspected.contents {
         return Err(CopyError::NotWhole { path: file, source: None }.into());
     }
     let newest_event_at = newest_event(&new, &file)?;
+    sqlite::into_wal(&new).map_err(CopyError::unusable(&file))?;
     forget_second_names(&database)?;
     let old = taken(&database, &inspected, others)?;
-    let put_aside = match &old {
-        None => None,
-        Some(old) => {
-            let metadata = fs::metadata(&database).map_err(CopyError::io("look at", &database))?;
-            inherit(&new, &metadata)?;
-            Some(put_aside(&database, old, now)?)
-        }
-    };
+    let aside = name_aside(&database, now);
+    if old.is_some() {
+        let metadata = fs::metadata(&database).map_err(CopyError::io("look at", &database))?;
+        inherit(&new, &metadata)?;
+        put_aside(&database, &aside)?;
+    }
+    clear_place(&database, &aside)?;
+    let put_aside = old.is_some().then_some(aside);
     part::place(&new, &database)?;
     let replaced_tables = old.as_ref().map(|old| tables(&old.others)).unwrap_or_default();
     drop((old, right));
     let Inspected { version: schema_version, others, .. } = inspected;
     let other_tables = tables(&others);
     Ok(Restored { database, contents, schema_version, put_aside, newest_event_at, replaced_tables, other_tables })
-}
-
-/// Brings what the file holds into the folder, whatever form it has.
-fn unpacked(part: &Part, file: &Path) -> Result<PathBuf, CopyError> {
-    // An empty one is left by somebody who only read.
-    if fs::metadata(beside(file, "-wal")).is_ok_and(|wal| wal.len() > 0) {
-        return Err(CopyError::WorkedOn(file.to_owned()));
-    }
-    let unread = || CopyError::io("read", file);
-    let mut source = crate::files::open(file).map_err(unread())?;
-    let mut beginning = Vec::new();
-    (&mut source).take(SQLITE.len() as u64).read_to_end(&mut beginning).map_err(unread())?;
-    source.rewind().map_err(unread())?;
-    let (path, mut target) = part.create("restored.db")?;
-    let copied = if beginning == SQLITE {
-        io::copy(&mut source, &mut target)
-    } else if beginning.starts_with(ZSTD) {
-        let mut plain = zstd::Decoder::new(BufReader::new(source)).map_err(unread())?;
-        io::copy(&mut plain, &mut target)
-    } else if beginning.starts_with(b"{\"") {
-        return Err(CopyError::AnExport(file.display().to_string()));
-    } else {
-        return Err(CopyError::NoBackup(file.to_owned()));
-    };
-    copied.map_err(unread())?;
-    let mut beginning = Vec::new();
-    let begins = File::open(&path).and_then(|file| file.take(SQLITE.len() as u64).read_to_end(&mut beginning));
-    begins.map_err(CopyError::io("read", &path))?;
-    if beginning == SQLITE { Ok(path) } else { Err(CopyError::NoBackup(file.to_owned())) }
 }
 
 fn newest_event(new: &Path, file: &Path) -> Result<Option<DateTime<Utc>>, CopyError> {
@@ -171,30 +146,34 @@ fn inherit(new: &Path, old: &fs::Metadata) -> Result<(), CopyError> {
     fs::set_permissions(new, old.permissions()).map_err(CopyError::io("set the mode of", new))
 }
 
-/// Gives the old file a second name, and takes what stands beside it out of the way of the new one.
-fn put_aside(database: &Path, old: &Alone, now: DateTime<Utc>) -> Result<PathBuf, CopyError> {
+/// Finds a name for what is put aside that nothing has yet.
+fn name_aside(database: &Path, now: DateTime<Utc>) -> PathBuf {
     let stem = beside(database, &format!(".before-restore-{}", now.format("%Y%m%dT%H%M%SZ")));
-    let mut aside = (1..1_000).map(|n: u32| if n == 1 { stem.clone() } else { beside(&stem, &format!("-{n}")) });
-    let aside = aside.find(|path| !path.exists()).unwrap_or(stem);
+    let mut names = (1..1_000).map(|n: u32| if n == 1 { stem.clone() } else { beside(&stem, &format!("-{n}")) });
+    let is_free = |path: &PathBuf| !path.exists() && BESIDE.iter().all(|suffix| !beside(path, suffix).exists());
+    names.find(is_free).unwrap_or(stem)
+}
+
+/// Gives the old file a second name.
+fn put_aside(database: &Path, aside: &Path) -> Result<(), CopyError> {
     // A file system without hard links gets a copy.
-    if fs::hard_link(database, &aside).is_err() {
-        fs::copy(database, &aside).map_err(CopyError::io("copy the old database to", &aside))?;
-        part::sync(&aside)?;
+    if fs::hard_link(database, aside).is_err() {
+        fs::copy(database, aside).map_err(CopyError::io("copy the old database to", aside))?;
+        part::sync(aside)?;
     }
-    if !old.is_whole() {
-        for suffix in ["-wal", "-journal"] {
-            let (from, to) = (beside(database, suffix), beside(&aside, suffix));
-            if from.exists() {
-                fs::rename(&from, &to).map_err(CopyError::io("put aside", &from))?;
-            }
-        }
-        let index = beside(database, "-shm");
-        if index.exists() {
-            fs::remove_file(&index).map_err(CopyError::io("remove", &index))?;
+    part::sync(folder_of(database))
+}
+
+/// Takes what stands beside the place of the database out of the way: SQLite would play it into the new file.
+fn clear_place(database: &Path, aside: &Path) -> Result<(), CopyError> {
+    for suffix in BESIDE {
+        let from = beside(database, suffix);
+        match fs::rename(&from, beside(aside, suffix)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            moved => moved.map_err(CopyError::io("put aside", &from))?,
         }
     }
-    part::sync(folder_of(database))?;
-    Ok(aside)
+    part::sync(folder_of(database))
 }
 
 /// A restore that died between its last two steps left the database a second name, and nothing else.

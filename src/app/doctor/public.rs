@@ -84,6 +84,15 @@ fn webhook_url(address: &str) -> Result<Url, Check> {
     Ok(url)
 }
 
+/// Writes an address without what may be a secret: a user, a password, what is asked after the path.
+fn shown(url: &Url) -> String {
+    let told = url.host_str().map(|host| {
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}://{host}{port}{}", url.scheme(), url.path())
+    });
+    told.unwrap_or_else(|| format!("an address of {}", url.scheme()))
+}
+
 /// Looks the name up, and whether Notion could use it.
 async fn name_check(url: &Url) -> Check {
     let name = "public address";
@@ -170,14 +179,15 @@ async fn deliver(config: &Config, url: &Url, token: &VerificationToken, clock: &
         Ok(response) => response,
         Err(error) => return unanswered(url, error),
     };
+    let shown = shown(url);
     match response.status() {
         StatusCode::OK => match probe.has_come(config).await {
             Ok(true) => {
-                GROUP.well(name, format!("an event sent to {url} came whole, was verified, and is in the inbox"))
+                GROUP.well(name, format!("an event sent to {shown} came whole, was verified, and is in the inbox"))
             }
             Ok(false) => GROUP.failed(
                 name,
-                format!("{url} answers 200, but the event is not in {}", config.db_path.display()),
+                format!("{shown} answers 200, but the event is not in {}", config.db_path.display()),
                 "another suppressd, or another server, answers there: let the proxy forward to this one, or use its \
                  --db-path here",
             ),
@@ -185,7 +195,7 @@ async fn deliver(config: &Config, url: &Url, token: &VerificationToken, clock: &
                 let fix = "mend the database first, as said above";
                 GROUP.warning(
                     name,
-                    format!("{url} answers 200; whether the event came is not known: {}", told(&error)),
+                    format!("{shown} answers 200; whether the event came is not known: {}", told(&error)),
                     fix,
                 )
             }
@@ -194,7 +204,7 @@ async fn deliver(config: &Config, url: &Url, token: &VerificationToken, clock: &
             let asks = response.headers().contains_key(WWW_AUTHENTICATE);
             let fix = "let the proxy forward the webhook without a password: the signature is what protects it";
             if asks {
-                return GROUP.failed(name, format!("{url} asks for a user and password, which Notion has not"), fix);
+                return GROUP.failed(name, format!("{shown} asks for a user and password, which Notion has not"), fix);
             }
             refused(config, url, &probe).await
         }
@@ -211,7 +221,7 @@ fn client() -> reqwest::ClientBuilder {
 
 /// Finds out who refuses the signature, by sending the same event past the proxy.
 async fn refused(config: &Config, url: &Url, probe: &Probe) -> Check {
-    let name = "delivery";
+    let (name, url) = ("delivery", shown(url));
     let mut listens = config.serve.listen;
     if listens.ip().is_unspecified() {
         listens.set_ip(if listens.is_ipv4() {
@@ -244,10 +254,11 @@ async fn refused(config: &Config, url: &Url, probe: &Probe) -> Check {
 }
 
 fn by_status(url: &Url, status: StatusCode, location: Option<&str>) -> Check {
-    let found = format!("{url} answers {status}");
+    let found = format!("{} answers {status}", shown(url));
     let fix = match status.as_u16() {
         300..=399 => {
-            let to = location.map(|to| format!(" ({to})")).unwrap_or_default();
+            let to =
+                location.and_then(|to| url.join(to).ok()).map(|to| format!(" ({})", shown(&to))).unwrap_or_default();
             return GROUP.failed("delivery", format!("{found} and sends elsewhere{to}"), "give the final address");
         }
         404 | 405 => "let the proxy forward POST /webhooks/notion to the public address of `serve`, with its path",
@@ -262,7 +273,7 @@ fn by_status(url: &Url, status: StatusCode, location: Option<&str>) -> Check {
 
 /// Tells apart why nothing answered.
 fn unanswered(url: &Url, error: reqwest::Error) -> Check {
-    let name = "delivery";
+    let (name, url) = ("delivery", shown(url));
     let is_refused = is_refused(&error);
     let why = told(&error.without_url());
     let lower = why.to_lowercase();
@@ -322,6 +333,21 @@ mod tests {
         assert_eq!((event.id, event.kind.name(), event.subject), (probe.id, KIND, None));
         let anew: Json = serde_json::from_str(&probe.body).unwrap();
         assert_ne!(anew.to_string(), probe.body);
+    }
+
+    #[test]
+    fn what_may_be_a_secret_in_an_address_is_not_told() {
+        let url = webhook_url("https://hooks.example.com:8443/crm?key=hunter2#hunter2").unwrap();
+        for (to, told) in [
+            ("https://user:hunter2@elsewhere.example/in?token=hunter2", "(https://elsewhere.example/in)"),
+            ("//hunter2@elsewhere.example/", "(https://elsewhere.example/)"),
+            ("/login?next=hunter2", "(https://hooks.example.com:8443/login)"),
+            ("mailto:hunter2@example.com", "(an address of mailto)"),
+        ] {
+            let found = by_status(&url, StatusCode::FOUND, Some(to)).found;
+            assert!(found.starts_with("https://hooks.example.com:8443/crm/webhooks/notion answers 302"), "{found}");
+            assert!(found.contains(told) && !found.contains("hunter2"), "{found}");
+        }
     }
 
     #[test]

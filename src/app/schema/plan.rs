@@ -137,7 +137,8 @@ const fn kind_of(role: Role) -> Option<&'static str> {
 }
 
 fn is_there(schema: &Schema, name: &str) -> bool {
-    schema.properties.iter().any(|property| same(&property.name, name))
+    let mut names = schema.properties.iter().map(|property| &property.name).chain(&schema.unmapped);
+    names.any(|there| same(there, name))
 }
 
 fn same(name: &str, other: &str) -> bool {
@@ -181,7 +182,12 @@ mod tests {
             data_source: id,
             database: None,
             title: String::new(),
-            properties: properties.iter().map(property).collect(),
+            properties: properties.iter().filter(|(_, kind)| !kind.is_empty()).map(property).collect(),
+            unmapped: properties
+                .iter()
+                .filter(|(_, kind)| kind.is_empty())
+                .map(|(name, _)| (*name).to_owned())
+                .collect(),
         };
         let source = SourceSettings {
             name: "crm".to_owned(),
@@ -234,9 +240,10 @@ mod tests {
 
     #[test]
     fn the_status_is_never_added_and_what_is_there_never_touched() {
-        let table = [("Name", "title"), ("website", "files"), ("Canonical Key", "rich_text")];
+        let table = [("Name", "title"), ("website", "files"), ("Canonical Key", "rich_text"), ("crunchbase", "")];
         let plan = plan(&table, &Order { yes: true, ..Order::default() });
-        assert!(!names(&plan).iter().any(|name| ["Website", "Status", "Canonical Key"].contains(name)), "{plan:?}");
+        let kept = ["Website", "Status", "Canonical Key", "Crunchbase"];
+        assert!(!names(&plan).iter().any(|name| kept.contains(name)), "{plan:?}");
         assert!(plan.left.iter().any(|left| left.role == Role::Status && left.why.contains("by hand")), "{plan:?}");
         let plan = self::plan(&[("Name", "title"), ("Statuz", "status")], &Order::default());
         let why = &plan.left.iter().find(|left| left.role == Role::Status).unwrap().why;

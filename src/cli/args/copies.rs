@@ -11,8 +11,11 @@ use clap::ValueHint;
 /// its owner can read it. Tables of other programs in the same file are in it, too.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-In a folder the name says when, in UTC: suppressd-20261122T031500Z.db. --keep
-removes only files with such names, and only once the new one is safe.
+In a folder the name says of what and when, in UTC: that of suppressd.db is
+suppressd-20261122T031500Z.db. --keep removes only files with such names of the
+same database, and only once the new one is safe. Databases of the same file
+name need folders of their own. A file that is there is overwritten only if it
+is empty or an earlier copy, and holds no tables that the database has none of.
 
 Not in it: the settings, and the verification token that a handshake stored in
 a file of its own. Copy both as well.
@@ -67,6 +70,9 @@ Examples:
   suppressd restore /var/backups/suppressd/suppressd-20261122T031500Z.db.zst
   systemctl start suppressd
 
+Where the database is gone, what SQLite left beside it (-wal, -journal, -shm) is
+put aside all the same.
+
 Exit status: 0 restored; 2 an error, and the database is what it was.")]
 pub struct RestoreArgs {
     /// The backup.
@@ -87,6 +93,8 @@ pub struct RestoreArgs {
 /// checks. Events and history are not in it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
+A file that is there is overwritten only if it is empty or an earlier export.
+
 Examples:
   suppressd export cache.jsonl.zst --zstd
   suppressd export | jq -r 'select(.kind == \"entry\") | .canonical_key'

@@ -113,7 +113,9 @@ Examples:
   suppressd handshake             tells whether a token is stored, and what to do next
   suppressd handshake --show      prints it, to be pasted into Notion under «Verify subscription»
   suppressd handshake --reset     forgets it, so that the next handshake is taken
+  suppressd handshake --reset --all                forgets those of all connections
   suppressd handshake --show --source portfolio    that of one connection of several")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct HandshakeArgs {
     /// Print the stored token.
     #[arg(long, conflicts_with = "reset")]
@@ -124,6 +126,9 @@ pub struct HandshakeArgs {
     /// Forget the stored token, so that the next handshake is taken.
     #[arg(long)]
     pub reset: bool,
+    /// With --reset: forget every stored token, so that Notion can send them again; a handshake does not say whose it is.
+    #[arg(long, requires = "reset", conflicts_with = "source")]
+    pub all: bool,
 }
 
 /// Asks the running service whether it is well: for the health checks of containers, and for scripts.

@@ -20,7 +20,8 @@ Examples:
 Exit status: 0 written; 2 where the database cannot be read. Then it is written
 all the same, with suppressd_store_readable 0, unless there is no database.")]
 pub struct MetricsArgs {
-    /// Write into this file instead of to stdout: whole or not at all, for whoever reads it at the same time.
+    /// Write into this file instead of to stdout: whole or not at all, for whoever reads it at the same time. Only a new
+    /// file is written, an empty one, or one that this command wrote.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
 }

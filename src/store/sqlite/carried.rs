@@ -58,14 +58,8 @@ pub struct TakenOver {
 pub struct Alone {
     /// The tables of other programs, with the number of their rows.
     pub others: Vec<(String, u64)>,
-    connection: Option<Connection>,
-}
-
-impl Alone {
-    /// Returns whether the file is whole by itself: nothing of it stands in a WAL or journal beside it.
-    pub const fn is_whole(&self) -> bool {
-        self.connection.is_some()
-    }
+    /// `None` where it is too damaged to be held.
+    _held: Option<Connection>,
 }
 
 /// Brings a copy up to date, and takes out of it what does not hold any more.
@@ -95,12 +89,12 @@ pub(crate) fn alone(path: &Path) -> Result<Option<Alone>, StoreError> {
     };
     match hold() {
         Ok(None) => Ok(None),
-        Ok(Some(others)) => Ok(Some(Alone { others, connection: Some(connection) })),
+        Ok(Some(others)) => Ok(Some(Alone { others, _held: Some(connection) })),
         Err(error) => match rusqlite::Error::sqlite_error_code(&error) {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Ok(None),
             // Of a damaged file nobody knows what it holds.
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-                Ok(Some(Alone { others: Vec::new(), connection: None }))
+                Ok(Some(Alone { others: Vec::new(), _held: None }))
             }
             _ => Err(unavailable("closing it", error)),
         },

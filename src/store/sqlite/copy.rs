@@ -131,8 +131,21 @@ pub(crate) fn as_one_file(path: &Path) -> Result<(), StoreError> {
     if mode == "delete" { Ok(()) } else { Err(unavailable("making one file of it", "its WAL stays")) }
 }
 
+/// Puts a file that nobody else has open into WAL, with none beside it: from then on who has it open is seen, even idle.
+pub(crate) fn into_wal(path: &Path) -> Result<(), StoreError> {
+    let failed = |e| unavailable("switching it to WAL", e);
+    let connection = open::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0)).map_err(failed)?;
+    connection.close().map_err(|(_, error)| failed(error))?;
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    if Path::new(&wal).exists() { Err(unavailable("switching it to WAL", "its WAL stays")) } else { Ok(()) }
+}
+
 /// Looks at every page and row of a file that nobody writes: is it whole, is it ours, and what does it say?
-pub(crate) fn inspect(path: &Path) -> Result<Inspected, StoreError> {
+///
+/// Errors tell the file by the name that it is `known_as`.
+pub(crate) fn inspect(path: &Path, known_as: &Path) -> Result<Inspected, StoreError> {
     let connection = open::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let failed = |e| unavailable("checking it", e);
     // The first problem is as good as all of them.
@@ -140,7 +153,10 @@ pub(crate) fn inspect(path: &Path) -> Result<Inspected, StoreError> {
     if verdict != "ok" {
         return Err(unavailable("checking it", format!("it is damaged: {verdict}")));
     }
-    let version = open::refuse_strange(path, &connection)?;
+    let version = open::refuse_strange(known_as, &connection)?;
+    if let Some(lacking) = open::lacking(&connection, version)? {
+        return Err(unavailable("checking it", format!("{lacking} is missing")));
+    }
     Ok(Inspected { version, contents: contents(&connection)?, others: others(&connection).map_err(failed)? })
 }
 
@@ -165,6 +181,15 @@ pub(crate) fn others_in(path: &Path) -> Result<Vec<(String, u64)>, StoreError> {
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .and_then(|_| others(&connection))
         .map_err(|e| unavailable("reading it", e))
+}
+
+/// As [`others`], of a copy that nobody works on, which is read as it lies there; `None` where it is none of our files.
+pub(crate) fn others_of_copy(path: &Path) -> Result<Option<Vec<(String, u64)>>, StoreError> {
+    let connection = open::as_it_lies(path)?;
+    if open::version(&connection)? == 0 {
+        return Ok(None);
+    }
+    others(&connection).map(Some).map_err(|e| unavailable("reading it", e))
 }
 
 /// Lists the tables of other programs, with the number of their rows. Litestream keeps its place in two of its own.

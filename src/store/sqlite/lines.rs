@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, path::Path};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, types::Value};
 use serde_json::{Map, Value as Json, json};
 
@@ -14,7 +14,9 @@ use crate::{
             SqliteRows,
             carried::{ENTRY_COLUMNS, columns},
             contents::{contents, value},
-            open, unavailable,
+            open,
+            time::micros,
+            unavailable,
         },
     },
 };
@@ -29,6 +31,12 @@ const KINDS: [(&str, &str); 4] = [
 
 /// The member that says what a line is.
 pub(crate) const KIND: &str = "kind";
+
+/// The members that tell when something was so, by the kind of their line. One in the future would outdo whatever comes.
+const TIMES: [(&str, &str); 3] = [("source", "watermark"), ("page", "last_edited_time"), ("page", "observed_at")];
+
+/// Clocks of two machines differ by no more.
+const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
 
 /// Pages that are looked through at once.
 const PAGES_AT_ONCE: u32 = 500;
@@ -89,6 +97,8 @@ pub(crate) fn write(
 #[derive(Debug)]
 pub struct Filling {
     connection: Connection,
+    /// No time lies behind it.
+    latest: DateTime<Utc>,
     names: BTreeMap<&'static str, (&'static str, Vec<String>)>,
 }
 
@@ -105,7 +115,8 @@ impl Filling {
                 connection.execute_batch("PRAGMA synchronous = OFF; BEGIN")?;
                 Ok(names)
             });
-        Ok(Self { names: names.map_err(|e| unavailable("setting it up", e))?, connection })
+        let names = names.map_err(|e| unavailable("setting it up", e))?;
+        Ok(Self { connection, latest: now + AHEAD_MAX, names })
     }
 
     /// Takes a line.
@@ -117,6 +128,20 @@ impl Filling {
         };
         if let Some(name) = line.keys().find(|name| !known.contains(name)) {
             return Err(unfit(format!("a {kind} has no {name:?}")));
+        }
+        for (_, name) in TIMES.iter().filter(|(of, _)| *of == kind) {
+            match line.get(*name) {
+                None | Some(Json::Null) => (),
+                // SQLite would take others for numbers as well.
+                Some(Json::Number(time)) if time.as_i64().is_some_and(|time| time <= micros(self.latest)) => (),
+                Some(_) => {
+                    return Err(unfit(format!(
+                        "the {name} of this {kind} lies more than {} minutes ahead, or is no time: is the clock of \
+                         this machine right?",
+                        AHEAD_MAX.num_minutes()
+                    )));
+                }
+            }
         }
         let values: Option<Vec<Value>> = line.values().map(stored).collect();
         let values = values.ok_or_else(|| unfit(format!("a value of this {kind} is of no kind that a row holds")))?;

@@ -1,6 +1,7 @@
 //! Opening the file: pragmas, the journal, and whether the file is one that we may work in.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -110,6 +111,11 @@ pub(crate) fn reader_of_any(path: &Path) -> Result<Connection, StoreError> {
     if !needs_more_than_reading(path, &connection) {
         return Ok(connection);
     }
+    as_it_lies(path)
+}
+
+/// Opens a file that nobody works on without making or looking for anything beside it.
+pub(crate) fn as_it_lies(path: &Path) -> Result<Connection, StoreError> {
     connect(&immutable(path), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI)
 }
 
@@ -232,6 +238,38 @@ pub(crate) fn refuse_foreign(path: &Path, connection: &Connection) -> Result<(),
         )
         .map_err(|e| unavailable("reading it", e))?;
     if unique { Ok(()) } else { Err(foreign("its canonical_key is not unique".to_owned())) }
+}
+
+/// Says which table or column of ours a file of this version lacks, if any.
+pub(crate) fn lacking(connection: &Connection, version: u32) -> Result<Option<String>, StoreError> {
+    let failed = |e| unavailable("comparing its schema", e);
+    let mut fresh = connect(Path::new(":memory:"), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let step = fresh.transaction().map_err(failed)?;
+    for (number, name, sql) in MIGRATIONS.iter().filter(|(number, ..)| *number <= version) {
+        apply(&step, *number, name, sql, DateTime::UNIX_EPOCH).map_err(failed)?;
+    }
+    let there = our_columns(connection).map_err(failed)?;
+    let missing = our_columns(&step).map_err(failed)?.into_iter().find(|(table, column)| {
+        // Of the published table another program may have made more or less.
+        let counts = table != "suppression_cache" || PUBLISHED_COLUMNS.contains(&column.as_str());
+        counts && !there.contains(&(table.clone(), column.clone()))
+    });
+    Ok(missing.map(|(table, column)| {
+        if there.iter().any(|(name, _)| *name == table) {
+            format!("the column `{column}` of its table `{table}`")
+        } else {
+            format!("its table `{table}`")
+        }
+    }))
+}
+
+/// Lists the columns of all our tables.
+fn our_columns(connection: &Connection) -> rusqlite::Result<BTreeSet<(String, String)>> {
+    let mut statement = connection.prepare(
+        "SELECT list.name, info.name FROM sqlite_schema AS list, pragma_table_info(list.name) AS info \
+         WHERE list.type = 'table' AND (list.name = 'suppression_cache' OR substr(list.name, 1, 10) = 'suppressd_')",
+    )?;
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 fn is_busy(error: &rusqlite::Error) -> bool {
