@@ -47,7 +47,7 @@ mkdir -p "$root/etc/systemd/system" "$root/usr/lib/systemd" "$root/usr/local/bin
 cp -r /usr/lib/systemd/system "$root/usr/lib/systemd/"
 cp deploy/*.service deploy/*.timer "$root/etc/systemd/system/"
 install -m 0755 "$program" "$root/usr/local/bin/suppressd"
-cp /bin/kill "$root/bin/"
+cp /bin/sh "$root/bin/"
 for unit in deploy/*.service deploy/*.timer; do
     # It only warns of a word that it does not know.
     systemd-analyze --root="$root" verify "$root/etc/systemd/system/$(basename "$unit")" >"$work/verify.log" 2>&1 ||
